@@ -1,0 +1,1 @@
+"""The batch system: campaigns of sharded stages on a laptop, on Kubernetes or on Ray."""

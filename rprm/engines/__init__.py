@@ -1,0 +1,1 @@
+"""Who writes text for a prompt?  One protocol, several engines."""
