@@ -1,0 +1,1 @@
+"""Where do problems, solutions and labels come from?  Loaders, and the tables they become."""
