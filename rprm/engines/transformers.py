@@ -1,0 +1,195 @@
+"""How does a causal language model in this process answer requests?
+
+Any model that `AutoModelForCausalLM` loads with plain key-value attention, on a CPU or a GPU.
+Sampling runs through the model's own forward; see sampling_loop.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rprm.engines.base import Completion, Refused, Request, SamplingParams
+from rprm.engines.batching import Limits
+from rprm.engines.sampling_loop import Judge, SamplingLoop
+from rprm.engines.stopping import token_texts
+from rprm.engines.tokenizers import load_tokenizer, require_folder
+from rprm.errors import BadInput
+
+PLAIN_LAYERS = {"full_attention", "sliding_attention"}
+"""Layer types whose whole memory is keys and values per token."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineOptions:
+    """Where and how large the model runs."""
+
+    device: str = "auto"
+    """"auto" takes a GPU when there is one."""
+    dtype: str = "auto"
+    """"auto" is float32 on a CPU and the checkpoint's own type on a GPU."""
+    max_rows: int = 384
+    """Samples side by side."""
+    max_batch_tokens: int = 262_144
+    """Tokens whose keys and values are kept at once."""
+    max_prefill_tokens: int = 16_384
+    """Prompt tokens in one forward pass."""
+    trust_remote_code: bool = False
+
+
+class TransformersEngine:
+    """Samples critiques in process; deterministic on one machine with one thread count."""
+
+    def __init__(
+        self, model_path: Path | str, *, threads: int, options: EngineOptions | None = None
+    ) -> None:
+        self.options = options or EngineOptions()
+        self.threads = threads
+        if threads < 1:
+            raise BadInput(f"threads is {threads}.", fix="give at least one thread.")
+        torch.set_num_threads(threads)
+        self.folder = require_folder(model_path)
+        self.tokenizer = load_tokenizer(
+            self.folder, trust_remote_code=self.options.trust_remote_code
+        )
+        self.model = load_model(self.folder, self.options)
+        self.vocabulary = int(self.model.get_input_embeddings().weight.shape[0])
+
+    @property
+    def name(self) -> str:
+        return str(self.folder)
+
+    @cached_property
+    def judge(self) -> Judge:
+        return Judge(
+            model=self.model,
+            tokenizer=self.tokenizer,
+            eos=frozenset(self._eos_ids()),
+            texts_V=token_texts(self.tokenizer, self.vocabulary),
+        )
+
+    def sample(
+        self, requests: Sequence[Request], params: SamplingParams
+    ) -> Iterator[Completion | Refused]:
+        """Answer every request.  The same call gives the same answers, byte for byte."""
+        check_params(params)
+        torch.set_num_threads(self.threads)
+        accepted: list[Request] = []
+        for request in requests:
+            self._check(request)
+            refusal = self._refusal(request, params)
+            if refusal is not None:
+                yield refusal
+            elif request.n == 0:
+                yield Completion(id=request.id, samples=())
+            else:
+                accepted.append(request)
+        yield from SamplingLoop(self.judge, accepted, params, self._limits()).run()
+
+    def _limits(self) -> Limits:
+        return Limits(
+            rows=self.options.max_rows,
+            batch_tokens=self.options.max_batch_tokens,
+            prefill_tokens=self.options.max_prefill_tokens,
+        )
+
+    def _refusal(self, request: Request, params: SamplingParams) -> Refused | None:
+        if not request.prompt_T:
+            return Refused(id=request.id, cause="empty_prompt", detail="the prompt has no token")
+        most = getattr(self.model.config, "max_position_embeddings", None)
+        length = len(request.prompt_T)
+        if most is not None and length + params.max_tokens > most:
+            return Refused(
+                id=request.id,
+                cause="prompt_too_long",
+                detail=f"{length} prompt tokens + {params.max_tokens} to sample > {most} positions",
+            )
+        return None
+
+    def _check(self, request: Request) -> None:
+        if request.n < 0:
+            raise BadInput(f"Request {request.id} asks for {request.n} samples.", fix="ask for 1.")
+        if request.prompt_T and not (
+            min(request.prompt_T) >= 0 and max(request.prompt_T) < self.vocabulary
+        ):
+            raise BadInput(
+                f"Request {request.id} has token ids outside the {self.vocabulary} of"
+                f" {self.folder}.",
+                fix="render the prompt with the tokenizer of this very model.",
+            )
+
+    def _eos_ids(self) -> set[int]:
+        configured = getattr(self.model.generation_config, "eos_token_id", None)
+        listed = configured if isinstance(configured, list) else [configured]
+        ids = {self.tokenizer.eos_token_id, *(token for token in listed if token is not None)}
+        return {token for token in ids if 0 <= token < self.vocabulary}
+
+
+def check_params(params: SamplingParams) -> None:
+    """Raises BadInput for parameters that mean nothing."""
+    wrong = [
+        (params.max_tokens < 1, f"max_tokens is {params.max_tokens}", "sample at least 1 token"),
+        (params.temperature < 0, f"temperature is {params.temperature}", "use 0 for greedy"),
+        (not 0 < params.top_p <= 1, f"top_p is {params.top_p}", "use a number in (0, 1]"),
+        (any(not stop for stop in params.stop), "a stop string is empty", "leave it out"),
+    ]
+    for is_wrong, what, fix in wrong:
+        if is_wrong:
+            raise BadInput(f"Sampling: {what}.", fix=f"{fix}.")
+
+
+def load_model(folder: Path, options: EngineOptions) -> Any:
+    """Load weights for inference.  Raises BadInput that says what the folder lacks."""
+    _require_files(folder)
+    from transformers import AutoModelForCausalLM
+
+    device = options.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = options.dtype
+    if dtype == "auto" and device == "cpu":
+        dtype = "float32"
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            str(folder),
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=options.trust_remote_code,
+            dtype=dtype,
+        )
+    except (OSError, ValueError, KeyError) as problem:
+        raise BadInput(
+            f"The model in {folder} does not load: {problem}",
+            fix="check that config.json and the safetensors files belong together.",
+        ) from problem
+    _require_plain_attention(model, folder)
+    return model.to(device).eval().requires_grad_(False)
+
+
+def _require_files(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise BadInput(
+            f"No config.json in {folder}.", fix="point to a folder made by model.save_pretrained."
+        )
+    if not any(folder.glob("*.safetensors")):
+        pickles = sorted(path.name for path in folder.glob("*.bin"))
+        found = f"only pickled weights ({', '.join(pickles)})" if pickles else "no weights"
+        raise BadInput(
+            f"There are {found} in {folder}; only safetensors are loaded.",
+            fix="convert them with model.save_pretrained(folder) on a machine you trust.",
+        )
+
+
+def _require_plain_attention(model: Any, folder: Path) -> None:
+    types = set(getattr(model.config, "layer_types", None) or ())
+    if types - PLAIN_LAYERS or getattr(model.config, "is_encoder_decoder", False):
+        raise BadInput(
+            f"The model in {folder} has layers the in-process engine cannot batch:"
+            f" {sorted(types - PLAIN_LAYERS) or 'an encoder'}.",
+            fix="serve it with vLLM and use the HTTP engine.",
+        )
