@@ -1,0 +1,111 @@
+"""How does a decision in the ledger become a version and an alias in MLflow's registry?
+
+Every step looks before it acts, so a delivery that was cut short is simply repeated.  The
+aliases move last, and only forward: a decision of the same ledger that arrives late does not
+take the place of a newer one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from jobs.tracking.mlflow_models import MAX_TAG_CHARS, ensure_model
+from jobs.tracking.mlflow_session import Session
+from jobs.tracking.records import Promotion, canonical
+
+CHAMPION = "champion"
+PREVIOUS = "previous"
+
+
+def apply_promotion(session: Session, run_id: str, record: Promotion, ledger: str) -> None:
+    """`ledger` names the store that holds the ledger: sequences of two ledgers do not compare."""
+    audit = {"model": record.model, "sequence": record.sequence, "time_ms": record.time_ms}
+    text = json.dumps(
+        json.loads(canonical({**audit, "decision": record.decision})), indent=2, sort_keys=True
+    )
+    session.client.log_text(run_id, text, f"promotion/{record.model}-{record.sequence:08}.json")
+    reason = str(record.decision.get("reason", ""))[:MAX_TAG_CHARS]
+    promoted = bool(record.decision.get("promoted"))
+    session.client.set_tag(run_id, f"rprm.promoted.{record.model}", str(promoted).lower())
+    session.client.set_tag(run_id, f"rprm.promotion.{record.model}", reason)
+    if promoted:
+        _promote(session, run_id, record, ledger)
+
+
+def outranks(current: Mapping[str, str], *, ledger: str, sequence: int) -> bool:
+    """Whether the version with these tags is a later decision of the same ledger."""
+    return current.get("rprm.ledger") == ledger and int(current["rprm.sequence"]) > sequence
+
+
+def _promote(session: Session, run_id: str, record: Promotion, ledger: str) -> None:
+    client = session.client
+    tags = _version_tags(record, ledger)
+    version = _find_version(client, record.model, tags) or _register(session, run_id, record, tags)
+    if version.tags.get("rprm.applied") == "true":
+        return
+    _link(session, version)
+    current = _champion(client, record.model)
+    if current is None or current.version == version.version:
+        client.set_registered_model_alias(record.model, CHAMPION, version.version)
+    elif not outranks(current.tags, ledger=ledger, sequence=record.sequence):
+        # `previous` first: after a crash in between, the old champion can still be seen
+        client.set_model_version_tag(
+            record.model, version.version, "rprm.from_version", str(current.version)
+        )
+        client.set_registered_model_alias(record.model, PREVIOUS, current.version)
+        client.set_registered_model_alias(record.model, CHAMPION, version.version)
+    client.set_model_version_tag(record.model, version.version, "rprm.applied", "true")
+
+
+def _version_tags(record: Promotion, ledger: str) -> dict[str, str]:
+    known = {
+        "rprm.ledger": ledger,
+        "rprm.sequence": str(record.sequence),
+        "rprm.checkpoint": str(record.decision["checkpoint"]),
+        "rprm.promoted_at_ms": str(record.time_ms),
+        "rprm.reason": str(record.decision.get("reason", "")),
+        "rprm.rule": json.dumps(record.decision.get("rule"), sort_keys=True, default=str),
+    }
+    return {name: value[:MAX_TAG_CHARS] for name, value in known.items()}
+
+
+def _register(session: Session, run_id: str, record: Promotion, tags: Mapping[str, str]) -> Any:
+    client = session.client
+    if not client.search_registered_models(filter_string=f"name = '{record.model}'"):
+        client.create_registered_model(record.model)
+    model_id = ensure_model(session, run_id, tags["rprm.checkpoint"], {})
+    model = client.get_logged_model(model_id)
+    return client.create_model_version(
+        record.model,
+        source=f"models:/{model_id}",
+        run_id=model.source_run_id or run_id,
+        tags=dict(tags),
+        model_id=model_id,
+    )
+
+
+def _link(session: Session, version: Any) -> None:
+    """The model page lists its versions by this tag, which only MLflow's fluent call sets."""
+    model = session.client.get_logged_model(version.source.removeprefix("models:/"))
+    link = {"name": version.name, "version": str(version.version)}
+    links = json.loads(model.tags.get("mlflow.modelVersions", "[]"))
+    if link not in links:
+        value = json.dumps([*links, link])
+        session.client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": value})
+
+
+def _find_version(client: Any, model: str, tags: Mapping[str, str]) -> Any | None:
+    """The version an earlier delivery of the same decision made."""
+    for version in client.search_model_versions(f"name = '{model}'"):
+        if all(version.tags.get(k) == tags[k] for k in ("rprm.ledger", "rprm.sequence")):
+            return version
+    return None
+
+
+def _champion(client: Any, model: str) -> Any | None:
+    aliases = client.get_registered_model(model).aliases
+    if CHAMPION not in aliases:
+        return None
+    return client.get_model_version(model, aliases[CHAMPION])
