@@ -1,0 +1,1 @@
+"""What does a person ask for?  The campaign document, its errors and the exit-code contract."""

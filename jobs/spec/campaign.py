@@ -1,0 +1,233 @@
+"""What may a campaign say?  The document's shape; how stages fit together is in wiring.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
+
+from jobs.spec.document import Document
+from jobs.spec.errors import PathKey, Problem, path_text
+from jobs.spec.resources import Count, Duration, Fraction, Model, Positive, Resources, Retries
+
+API_VERSION = "rprm.dev/v1alpha1"
+DEFAULT_TIMEOUT_S = 24 * 3600.0
+DEFAULT_TRACKING_URI = "sqlite:///.rprm/mlflow.db"
+_SECRET_WORDS = ("secret", "password", "token", "credential", "accesskey", "accountkey")
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+"""A DNS-1123 label, because it becomes part of Kubernetes names and of folder names."""
+
+EntryPoint = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", max_length=253)]
+Axis = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", max_length=63)]
+InputName = Annotated[str, Field(pattern=r"^[A-Za-z_][\w-]*$", max_length=63)]
+Coordinate = StrictStr | StrictBool | StrictInt | StrictFloat
+Params = dict[str, Any]
+Kind = Literal["map", "gang", "single"]
+
+
+def _named(value: object) -> object:
+    """`cases: world` is short for `cases: {stage: world}`."""
+    return {"stage": value} if isinstance(value, str) else value
+
+
+def _without_secrets(options: dict[str, str]) -> dict[str, str]:
+    for key in options:
+        if any(word in key.lower().replace("_", "").replace("-", "") for word in _SECRET_WORDS):
+            raise ValueError(
+                f"{key!r} looks like a credential; credentials come from the environment"
+            )
+    return options
+
+
+class Selection(Model):
+    """Instances of one stage; `where` pins coordinates."""
+
+    stage: StrictStr
+    where: dict[Axis, Coordinate] = Field(default_factory=dict)
+
+
+class Input(Model):
+    """What a stage reads: one of `stage`, `gather` or `carry`."""
+
+    stage: StrictStr | None = None
+    """Name of a stage; of a stage in rounds also with a round, such as dpo@1."""
+    where: dict[Axis, Coordinate] = Field(default_factory=dict)
+    gather: tuple[Annotated[Selection, BeforeValidator(_named)], ...] | None = Field(
+        default=None, min_length=1
+    )
+    """Everything these stages expand to, as one list."""
+    carry: StrictStr | None = None
+    """In rounds: the name of a value that each round hands to the next."""
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Self:
+        given = [self.stage is not None, self.gather is not None, self.carry is not None]
+        if sum(given) != 1:
+            raise ValueError("an input is exactly one of stage, gather and carry")
+        if self.where and self.stage is None:
+            raise ValueError("where belongs to a stage; inside gather, put it beside that stage")
+        return self
+
+
+class Defaults(Model):
+    """What holds for every stage that does not say otherwise."""
+
+    resources: Resources = Resources()
+    retries: Retries = Retries()
+    error_budget: Fraction = 0.0
+    timeout_s: Duration = Field(default=DEFAULT_TIMEOUT_S, alias="timeout")
+
+
+class Stage(Model):
+    """One step of the campaign: a Python entry point, its params and its inputs."""
+
+    name: Name
+    run: EntryPoint
+    """module:Class"""
+    kind: Kind | None = None
+    """Taken from the class when absent."""
+    params: Params = Field(default_factory=dict)
+    inputs: dict[InputName, Annotated[Input, BeforeValidator(_named)]] = Field(default_factory=dict)
+    over: StrictStr | None = None
+    """map: the input whose rows are sharded; the first one when absent."""
+    shards: Positive | None = None
+    rows_per_shard: Positive | None = None
+    sweep: dict[Axis, Annotated[tuple[Coordinate, ...], Field(min_length=1, max_length=1000)]] = (
+        Field(default_factory=dict)
+    )
+    """Axis to values; the stage expands to every combination."""
+    resources: Resources = Resources()
+    retries: Retries = Retries()
+    error_budget: Fraction | None = None
+    """The part of the rows that may be error rows."""
+    timeout_s: Duration | None = Field(default=None, alias="timeout")
+    """Of one attempt."""
+
+
+class Carry(Model):
+    """A value handed from round to round."""
+
+    start: Annotated[Selection, BeforeValidator(_named)]
+    """What the first round gets: a stage outside of the rounds."""
+    next: StrictStr
+    """What every further round gets: this stage of the round before."""
+
+
+class Rounds(Model):
+    """A block of stages that is repeated, each time on the results of the round before."""
+
+    name: Name
+    count: Annotated[int, Field(strict=True, ge=1, le=100)]
+    carry: dict[InputName, Carry] = Field(default_factory=dict)
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+
+
+class Fleet(Model):
+    """Replicas that serve one model."""
+
+    name: Name
+    role: Literal["judge", "policy", "teacher"]
+    model: Annotated[StrictStr, Field(min_length=1)]
+    engine: Params = Field(default_factory=dict)
+    min_replicas: Count = 0
+    max_replicas: Positive = 1
+    resources: Resources = Resources()
+
+    @model_validator(mode="after")
+    def _has_a_range(self) -> Self:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(f"minReplicas {self.min_replicas} > maxReplicas {self.max_replicas}")
+        return self
+
+
+class Store(Model):
+    """Where artifacts live."""
+
+    url: Annotated[StrictStr, Field(min_length=1)] = ".rprm/store"
+    """A local folder, or s3://, gs:// or az:// and a bucket."""
+    options: Annotated[dict[str, StrictStr], AfterValidator(_without_secrets)] = Field(
+        default_factory=dict
+    )
+    """Options of the object store such as endpoint and region; never credentials."""
+
+
+class Tracking(Model):
+    """Where metrics and models are tracked."""
+
+    uri: Annotated[StrictStr, Field(min_length=1)] = DEFAULT_TRACKING_URI
+    """An MLflow tracking URI; none turns tracking off."""
+    experiment: Annotated[StrictStr, Field(min_length=1)] | None = None
+    """The campaign's name when absent."""
+
+    @property
+    def is_on(self) -> bool:
+        return self.uri != "none"
+
+
+class Metadata(Model):
+    name: Name
+    namespace: Name | None = None
+    labels: dict[str, StrictStr] = Field(default_factory=dict)
+    annotations: dict[str, StrictStr] = Field(default_factory=dict)
+
+
+class Spec(Model):
+    store: Store = Store()
+    tracking: Tracking = Tracking()
+    defaults: Defaults = Defaults()
+    fleets: tuple[Fleet, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    rounds: tuple[Rounds, ...] = ()
+
+
+class Campaign(Model):
+    """One file, one graph of stages; the same document is a Kubernetes resource."""
+
+    api_version: Literal["rprm.dev/v1alpha1"]
+    kind: Literal["Campaign"]
+    metadata: Metadata
+    spec: Spec
+    _document: Document = PrivateAttr(default_factory=lambda: Document(source="campaign"))
+
+    @property
+    def name(self) -> str:
+        return self.metadata.name
+
+    @property
+    def experiment(self) -> str:
+        return self.spec.tracking.experiment or self.metadata.name
+
+    @property
+    def source(self) -> str:
+        """The file it was read from."""
+        return self._document.source
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """The document as it was written, as plain JSON values."""
+        value = self._document.value
+        return value if isinstance(value, dict) else self.model_dump(mode="json", by_alias=True)
+
+    def read_from(self, document: Document) -> Self:
+        """The same campaign, knowing its lines, so that later problems can name them."""
+        copied = self.model_copy()
+        copied._document = document
+        return copied
+
+    def problem(self, path: PathKey, message: str, suggestion: str = "") -> Problem:
+        """A problem at a place of the document this campaign came from."""
+        if self._document.lines:
+            return self._document.problem(path, message, suggestion)
+        return Problem(self._document.source, 0, path_text(path), message, suggestion)
