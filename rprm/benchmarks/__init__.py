@@ -1,0 +1,1 @@
+"""How good is a judge?  One file per benchmark, and the statistics that they share."""
