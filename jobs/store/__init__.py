@@ -1,0 +1,1 @@
+"""Where do results live?  Artifacts in an object store: a local folder, S3, GCS or Azure."""
