@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from jobs.plan.retry import Cause
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reuse:
@@ -38,8 +40,8 @@ class Submit:
     reason: str
     shards: Sequence[int]
     """Ascending; a range when there is no gap."""
-    delays_s: Mapping[int, float] = field(default_factory=dict)
-    """Pause before a shard's next attempt, for shards that must pause."""
+    failures: Mapping[int, Mapping[Cause, int]] = field(default_factory=dict)
+    """What happened to some of them before; it counts against their budgets."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

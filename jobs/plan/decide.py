@@ -13,6 +13,20 @@ from dataclasses import dataclass, field
 from jobs.plan.actions import Action, Fail, Prepare, Reuse, Seal, Skip, Stop, Submit, Wait
 from jobs.plan.retry import Cause, RetryPolicy, StopShard, StopStage, after
 
+__all__ = [
+    "Action",
+    "Fail",
+    "Prepare",
+    "Reuse",
+    "Seal",
+    "Skip",
+    "StageState",
+    "Stop",
+    "Submit",
+    "Wait",
+    "decide",
+]
+
 HOPELESS_SHARDS = 3
 """When this many shards used up their retries and none ever succeeded, the rest will not either."""
 
@@ -32,11 +46,10 @@ class StageState:
     """Committed shards."""
     failures: Mapping[int, Mapping[Cause, int]] = field(default_factory=dict)
     """How often a shard's attempts ended for each cause; only shards that ever failed."""
-    rows: int = 0
-    """Rows committed so far, error rows among them."""
+    num_rows: int | None = None
+    """Rows of the whole stage, committed or not; None until known."""
     error_rows: int = 0
-    total_rows: int | None = None
-    """Rows the stage will have in the end, where known: lets it fail early."""
+    """Committed rows that could not be worked on."""
     error_budget: float = 0.0
     running: AbstractSet[int] | bool = False
     """Shards in the backend's hands, queued ones among them; True for all that are not done."""
@@ -98,7 +111,7 @@ def _skipped(name: str, need: str, root: str) -> Skip:
 def _advance(state: StageState, num_shards: int, *, draining: bool) -> Action:
     """A prepared stage: fail it, seal it, submit what is missing, or wait."""
     is_complete = len(state.done) >= num_shards and all(i in state.done for i in range(num_shards))
-    if problem := _over_error_budget(state, is_complete=is_complete):
+    if problem := _over_error_budget(state):
         return Fail(stage=state.name, reason=problem)
     if is_complete:
         return Seal(stage=state.name, reason=f"all {_shards(num_shards)} committed")
@@ -111,7 +124,7 @@ def _advance(state: StageState, num_shards: int, *, draining: bool) -> Action:
         return Wait(stage=state.name, reason=reason)
     if missing:
         reason = _submit_reason(num_shards, missing, judged)
-        return Submit(stage=state.name, reason=reason, shards=missing, delays_s=judged.delays_s)
+        return Submit(stage=state.name, reason=reason, shards=missing, failures=judged.again)
     if _has_live_shards(state):
         return Wait(stage=state.name, reason=_wait_reason(state, num_shards, judged))
     return Fail(stage=state.name, reason=_stopped_reason(state, num_shards, judged))
@@ -122,9 +135,8 @@ class _Judged:
     """What follows from the failures of shards that are not committed."""
 
     stopped: Mapping[int, StopShard]
-    delays_s: Mapping[int, float]
-    again: int
-    """Shards that will be tried again now."""
+    again: Mapping[int, Mapping[Cause, int]]
+    """Shards that failed, are in nobody's hands and may be tried again."""
     example: str
     """One of them and its history."""
     fatal: str
@@ -132,8 +144,8 @@ class _Judged:
 
 def _judge(state: StageState) -> _Judged:
     stopped: dict[int, StopShard] = {}
-    delays_s: dict[int, float] = {}
-    again, example, fatal = 0, "", ""
+    again: dict[int, Mapping[Cause, int]] = {}
+    example, fatal = "", ""
     for shard, failures in state.failures.items():
         if shard in state.done:
             continue
@@ -143,20 +155,19 @@ def _judge(state: StageState) -> _Judged:
         elif isinstance(verdict, StopShard):
             stopped[shard] = verdict
         elif not _is_live(state, shard):
-            again += 1
+            again[shard] = failures
             example = example or f"shard {shard}: {verdict.reason}"
-            if verdict.delay_s > 0:
-                delays_s[shard] = verdict.delay_s
-    return _Judged(stopped=stopped, delays_s=delays_s, again=again, example=example, fatal=fatal)
+    return _Judged(stopped=stopped, again=again, example=example, fatal=fatal)
 
 
-def _over_error_budget(state: StageState, *, is_complete: bool) -> str:
-    """Why the stage has too many error rows for good; empty while it may still recover."""
-    total = state.rows if is_complete else state.total_rows
-    if total is None or state.error_rows <= state.error_budget * total + 1e-9 * total:
+def _over_error_budget(state: StageState) -> str:
+    """Why there are too many error rows, whatever becomes of the other rows."""
+    num_rows = state.num_rows or 0
+    allowed = state.error_budget * num_rows * (1 + 1e-9)  # 0.29 * 100 is a little below 29
+    if state.error_rows <= allowed:
         return ""
     return (
-        f"{state.error_rows} of {total} rows are error rows, more than the error budget of "
+        f"{state.error_rows} of {num_rows} rows are error rows, more than the error budget of "
         f"{state.error_budget:.4g} allows: read their causes with `jobs status`, then run them "
         "again with `jobs retry --rows` or raise errorBudget"
     )
@@ -201,7 +212,7 @@ def _has_live_shards(state: StageState) -> bool:
 def _submit_reason(num_shards: int, missing: Sequence[int], judged: _Judged) -> str:
     reason = f"{len(missing)} of {_shards(num_shards)} to run"
     if judged.again:
-        reason += f", {judged.again} of them again ({judged.example})"
+        reason += f", {len(judged.again)} of them again ({judged.example})"
     return reason + _given_up(judged)
 
 

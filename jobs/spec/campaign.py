@@ -20,6 +20,7 @@ from pydantic import (
 from jobs.spec.document import Document
 from jobs.spec.errors import PathKey, Problem, path_text
 from jobs.spec.resources import Count, Duration, Fraction, Model, Positive, Resources, Retries
+from jobs.spec.structural import structural
 
 API_VERSION = "rprm.dev/v1alpha1"
 DEFAULT_TIMEOUT_S = 24 * 3600.0
@@ -33,6 +34,7 @@ EntryPoint = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", max
 Axis = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", max_length=63)]
 InputName = Annotated[str, Field(pattern=r"^[A-Za-z_][\w-]*$", max_length=63)]
 Coordinate = StrictStr | StrictBool | StrictInt | StrictFloat
+AxisValues = Annotated[tuple[Coordinate, ...], Field(min_length=1, max_length=1000)]
 Params = dict[str, Any]
 Kind = Literal["map", "gang", "single"]
 
@@ -49,6 +51,9 @@ def _without_secrets(options: dict[str, str]) -> dict[str, str]:
                 f"{key!r} looks like a credential; credentials come from the environment"
             )
     return options
+
+
+Options = Annotated[dict[str, StrictStr], AfterValidator(_without_secrets)]
 
 
 class Selection(Model):
@@ -231,3 +236,8 @@ class Campaign(Model):
         if self._document.lines:
             return self._document.problem(path, message, suggestion)
         return Problem(self._document.source, 0, path_text(path), message, suggestion)
+
+
+def campaign_schema() -> dict[str, Any]:
+    """The document's JSON Schema: no references, and structural in the sense of Kubernetes."""
+    return structural(Campaign.model_json_schema(by_alias=True))

@@ -1,8 +1,10 @@
 """Which errors does the job system raise, and what should a person do about each of them?
 
 JobsError
-├── CampaignError     the document is wrong: every problem with its line; exit code 64
-├── EntryPointError   a stage names code that cannot be used; exit code 64
+├── ConfigError       the caller must change something; exit code 64
+│   ├── CampaignError     the document is wrong: every problem with its line
+│   └── EntryPointError   a stage names code that cannot be used
+├── DrainedError      stopped at a safe point; exit code 75, retried for free
 ├── ConfigError       what was asked for does not fit this campaign or machine; exit code 64
 ├── DrainedError      a worker left at a safe point because it was asked to; exit code 75
 ├── StoreError        the object store could not be read or written
@@ -53,10 +55,14 @@ class Problem:
         return f"{where}: {what}; {self.suggestion}" if self.suggestion else f"{where}: {what}"
 
 
-class CampaignError(JobsError):
-    """The document does not describe a runnable campaign."""
+class ConfigError(JobsError):
+    """What was asked for does not fit this campaign or this machine."""
 
     exit_code = exitcodes.BAD_CONFIG
+
+
+class CampaignError(ConfigError):
+    """The document does not describe a runnable campaign."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         unique = dict.fromkeys(problems)
@@ -64,20 +70,12 @@ class CampaignError(JobsError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
-class EntryPointError(JobsError):
+class EntryPointError(ConfigError):
     """A stage names code that cannot be imported or is not a stage."""
-
-    exit_code = exitcodes.BAD_CONFIG
-
-
-class ConfigError(JobsError):
-    """What was asked for does not fit this campaign or this machine."""
-
-    exit_code = exitcodes.BAD_CONFIG
 
 
 class DrainedError(JobsError):
-    """A worker left at a safe point because it was asked to."""
+    """Asked to leave, and stopped at a safe point."""
 
     exit_code = exitcodes.DRAINED
 

@@ -1,4 +1,4 @@
-"""What is the document's JSON Schema?  Also what a CustomResourceDefinition accepts.
+"""How does a JSON Schema become one that a CustomResourceDefinition accepts?
 
 A structural schema knows no references, no closed objects and no alternatives, so what the
 document also takes in a shorter form (`cases: world`) is left open there and checked when read.
@@ -8,8 +8,6 @@ No defaults: the server would write them into every stage, where they would beat
 from __future__ import annotations
 
 from typing import Any
-
-from jobs.spec.campaign import Campaign
 
 _OPEN: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
 _KEPT = frozenset(
@@ -22,9 +20,8 @@ _SHORTHANDS = frozenset({"Input", "Selection"})
 """Models that may also be written as plain text."""
 
 
-def campaign_schema() -> dict[str, Any]:
-    """The schema of a campaign document, without references."""
-    raw = Campaign.model_json_schema(by_alias=True)
+def structural(raw: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a Kubernetes object without references, from what pydantic makes."""
     schema = _structural(raw, raw["$defs"])
     name = schema["properties"]["metadata"]["properties"]["name"]
     # Kubernetes owns the rest of metadata and refuses schemas that speak of it.
