@@ -1,0 +1,1 @@
+"""How is a judge trained?  Supervised first, then by preference, resumable at every checkpoint."""
