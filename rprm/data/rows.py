@@ -74,6 +74,11 @@ class RowReader:
     checks: RowChecks
     index: int
     values: Mapping[str, object]
+    inner: str = ""
+    """Where in the row this reader stands, such as "label.steps[3]."."""
+
+    def problem(self, key: str, what: str, *, fix: str) -> None:
+        self.checks.problem(self.index, self.inner + key, what, fix=fix)
 
     def text(self, key: str, *, blank: bool = False) -> str:
         value = self._typed(key, str, "text")
@@ -87,6 +92,9 @@ class RowReader:
     def integer(self, key: str) -> int:
         value = self._typed(key, int, "a whole number")
         return value if isinstance(value, int) else 0
+
+    def optional_integer(self, key: str) -> int | None:
+        return None if self.values.get(key) is None else self.integer(key)
 
     def boolean(self, key: str) -> bool:
         return self._typed(key, bool, "true or false") is True
@@ -105,7 +113,7 @@ class RowReader:
             self._note(key, f"is {value}, outside 0…1", "store a probability")
         return float(value)
 
-    def texts(self, key: str, *, empty: bool = False) -> tuple[str, ...]:
+    def texts(self, key: str, *, empty: bool = False, blank: bool = False) -> tuple[str, ...]:
         value = self._typed(key, list, "a list of texts")
         if not isinstance(value, list):
             return ()
@@ -115,7 +123,7 @@ class RowReader:
             where = f"{key}[{position}]"
             if not isinstance(item, str):
                 self._note(where, f"is {_kind(item)}, not text", "store every step as text")
-            elif not item.strip():
+            elif not blank and not item.strip():
                 self._note(where, "is blank", "drop the step and shift the label")
         return tuple(item for item in value if isinstance(item, str))
 
@@ -131,6 +139,29 @@ class RowReader:
             )
         return value
 
+    def inside(self, key: str) -> RowReader:
+        """A reader of the object at `key`; of an empty one where there is none."""
+        return self._inner(key, self._typed(key, Mapping, "an object"))
+
+    def optional_list(self, key: str) -> list[RowReader]:
+        """A reader for each object of the list at `key`; none where it is null or missing."""
+        value = None if self.values.get(key) is None else self._typed(key, list, "a list")
+        items = value if isinstance(value, list) else []
+        for position, item in enumerate(items):
+            if not isinstance(item, Mapping):
+                self._note(f"{key}[{position}]", f"is {_kind(item)}, not an object", "drop it")
+        return [self._inner(f"{key}[{i}]", item) for i, item in enumerate(items)]
+
+    def _inner(self, key: str, value: object) -> RowReader:
+        """What is no object was noted; its keys are not reported one by one on top of that."""
+        found = isinstance(value, Mapping)
+        return RowReader(
+            checks=self.checks if found else RowChecks(source=self.checks.source),
+            index=self.index,
+            values=value if isinstance(value, Mapping) else {},
+            inner=f"{self.inner}{key}.",
+        )
+
     def _typed(self, key: str, kind: type | tuple[type, ...], name: str) -> object:
         value = self.values.get(key)
         if value is None:
@@ -142,7 +173,7 @@ class RowReader:
         return value
 
     def _note(self, key: str, what: str, fix: str) -> None:
-        self.checks.problem(self.index, key, what, fix=fix)
+        self.problem(key, what, fix=fix)
 
 
 def _kind(value: object) -> str:
