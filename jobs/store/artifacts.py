@@ -152,6 +152,17 @@ class Artifact:
         ]
         return concatenate(found, columns)
 
+    def rows(self, start: int, stop: int) -> pa.Table:
+        """Data rows start..stop, reading only the files that hold them."""
+        found, first = [], 0
+        for shard in self._sealed().shards:
+            low, high = max(start - first, 0), min(stop - first, shard.rows)
+            first += shard.rows
+            if shard.bytes and (low < high or not found):  # an empty slice still has columns
+                part = from_parquet(self._verified(shard, errors=False), None, where=self.url)
+                found.append(part.slice(low, max(high - low, 0)))
+        return concatenate(found, None)
+
     def errors(self) -> pa.Table:
         """Rows that could not be judged: row_id, cause, detail."""
         found = [

@@ -18,8 +18,17 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 IN_THE_WAY = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST})
 
+FULL_CODES = frozenset({"InsufficientStorage", "QuotaExceeded", "XMinioStorageFull"})
+ABSENT_CODES = frozenset({"", "NoSuchKey", "BlobNotFound"})
+DENIED_ERRORS = (obstore_errors.PermissionDeniedError, obstore_errors.UnauthenticatedError)
+
+METADATA_HOST = "169.254.169.254"
+"""Asked for credentials when the environment has none; only machines of a cloud answer."""
+
+CREDENTIALS = "check the credentials (AWS_*, GOOGLE_* or AZURE_* variables)"
+
+_DENIED = re.compile(r"status code: 40[13]|InvalidAccessKeyId|XAdminUserNotFound")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
-_STATUS = re.compile(r"status (\d{3}[\w ]*)")
 
 
 @contextmanager
@@ -57,28 +66,27 @@ def _of_disk(error: OSError, what: str) -> StoreError:
 
 def _of_service(error: Exception, what: str) -> StoreError:
     text = str(error)
-    code, brief = _code(text), _brief(text)
+    code = _code(text)
+    if code in FULL_CODES:
+        return StorageFull(f"{what}: no space left ({code}).", fix="free space or raise the quota")
     if code == "NoSuchBucket":
-        return StoreError(
-            f"{what}: the bucket does not exist.", fix="create it, or fix spec.store.url"
-        )
-    if isinstance(error, FileNotFoundError):
-        return NotFound(
-            f"{what}: there is no such object.", fix="check the address and the store url"
-        )
-    denied = (obstore_errors.PermissionDeniedError, obstore_errors.UnauthenticatedError)
-    if isinstance(error, denied):
-        return StoreError(
-            f"{what}: access denied{f' ({code})' if code else ''}.",
-            fix="check the credentials (AWS_*, GOOGLE_* or AZURE_* variables) and their rights",
-        )
+        return StoreError(f"{what}: the bucket does not exist.", fix="create it or correct the url")
+    if isinstance(error, FileNotFoundError) and code in ABSENT_CODES:
+        return NotFound(f"{what}: there is no such object.", fix="check the address and the url")
+    if isinstance(error, DENIED_ERRORS) or _DENIED.search(text):
+        why = f" ({code})" if code else ""
+        return StoreError(f"{what}: access denied{why}.", fix=f"{CREDENTIALS} and their rights")
+    return StoreError(f"{what}: {_brief(text)}", fix=_advice(error, text))
+
+
+def _advice(error: Exception, text: str) -> str:
     if isinstance(error, obstore_errors.UnknownConfigurationKeyError):
-        return StoreError(f"{what}: {brief}", fix="correct spec.store.options")
-    if isinstance(error, ValueError):
-        return StoreError(f"{what}: {brief}", fix="correct spec.store.url")
-    return StoreError(
-        f"{what}: {brief}", fix="check the endpoint, the region, the network and the credentials"
-    )
+        return "correct spec.store.options"
+    if isinstance(error, ValueError) or "recognise URL" in text:
+        return "correct spec.store.url"
+    if METADATA_HOST in text:
+        return f"no credentials were found: {CREDENTIALS}"
+    return "check that the endpoint, the region and the network are right and the service is up"
 
 
 def _code(text: str) -> str:
@@ -88,7 +96,6 @@ def _code(text: str) -> str:
 
 def _brief(text: str) -> str:
     """The first line; a service's XML body may quote keys and signatures, so it is cut off."""
-    line = text.splitlines()[0] if text else "unknown error"
-    line = re.split(r"<\?xml|<Error", line)[0]
-    status = _STATUS.search(line)
-    return (f"status {status[1]}" if status and len(line) > 300 else line[:300]).rstrip(" :")
+    line = re.split(r"<\?xml|<Error", text.splitlines()[0] if text else "unknown error")[0]
+    code = _code(text)
+    return f"{line[:300].rstrip(' :.')}{f' ({code})' if code else ''}."

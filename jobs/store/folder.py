@@ -95,7 +95,7 @@ class FolderStore:
         with explained("write", str(self.root)):
             replace_file(self.root, probe, from_bytes(b""), durable=False)
             (self.root / probe).unlink(missing_ok=True)
-            next(os.scandir(self.root), None)
+            os.listdir(self.root)
 
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)
@@ -119,7 +119,8 @@ def open_folder(path: Path) -> FolderStore:
 def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
     """Every file below a folder; what vanishes meanwhile was never listed."""
     try:
-        found = list(os.scandir(folder))
+        with os.scandir(folder) as scan:
+            found = list(scan)
     except (FileNotFoundError, NotADirectoryError):
         return
     for item in found:

@@ -31,7 +31,7 @@ REMOTE = ("s3", "s3a", "gs", "az", "abfs", "abfss")
 SECRET_WORDS = ("secret", "password", "token", "key_id", "account_key", "sas")
 """A campaign file is logged and shared, so nothing like these may stand in it."""
 
-CLIENT_OPTIONS = frozenset({"allow_http", "connect_timeout", "proxy_url", "timeout", "user_agent"})
+CLIENT_OPTIONS = ("allow_http", "connect_timeout", "proxy_url", "read_timeout", "timeout")
 
 RETRY: dict[str, Any] = {
     "max_retries": 3,
@@ -40,7 +40,7 @@ RETRY: dict[str, Any] = {
 }
 """A person who mistyped the endpoint hears of it within seconds; a worker is retried anyway."""
 
-CLIENT: dict[str, Any] = {"connect_timeout": "3s", "read_timeout": "30s", "timeout": "10min"}
+CLIENT: dict[str, Any] = {"connect_timeout": "3s", "read_timeout": "20s", "timeout": "10min"}
 
 
 _connect: Callable[..., Client] = from_url
@@ -56,7 +56,7 @@ def open_store(url: str, options: Mapping[str, str] | None = None) -> ObjectStor
         return open_folder(Path(unquote(urlsplit(url).path)))
     if scheme == "memory":
         return _memory(rest) if rest else BucketStore("memory://", MemoryStore())
-    if scheme in REMOTE:
+    if scheme in REMOTE and rest.strip("/"):
         return _remote(url.rstrip("/"), dict(options or {}))
     raise StoreError(
         f"No object store is known by {scheme}:// (in {url}).",
@@ -76,7 +76,7 @@ def _remote(url: str, options: dict[str, str]) -> BucketStore:
                 f"The store option {name!r} is a secret.",
                 fix="remove it from the campaign and set it in the environment (such as AWS_*)",
             )
-    client: dict[str, Any] = {name: options.pop(name) for name in CLIENT_OPTIONS & options.keys()}
+    client: dict[str, Any] = {name: options.pop(name) for name in CLIENT_OPTIONS if name in options}
     if options.get("endpoint", "").startswith("http://"):
         client.setdefault("allow_http", "true")
     with explained("open", url):

@@ -49,5 +49,11 @@ def concatenate(tables: Sequence[pa.Table], columns: Sequence[str] | None) -> pa
     with_columns = [table for table in tables if table.num_columns]
     if not with_columns:
         return pa.table({name: pa.nulls(0) for name in columns or ()})
-    joined = pa.concat_tables(with_columns, promote_options="default")
+    try:
+        joined = pa.concat_tables(with_columns, promote_options="default")
+    except pa.ArrowException as error:
+        raise Damaged(
+            f"The shards do not have the same columns ({error}).",
+            fix="let the stage give every table one schema, and raise its `version`",
+        ) from error
     return joined.select(list(columns)) if columns is not None else joined
