@@ -1,13 +1,15 @@
 """How does one check a step of the small world digit by digit, and how does a sloppy teacher?
 
-    value 5 5 5 wrote 5 5 5 ok              the value that the step starts from
-    term - 1 2 0 wrote - 1 2 0 ok           its operation and operand
-    units 5 0 0 = 5 0 wrote 5 ok            digits, carry in = digit, carry out, the claim
-    tens 5 2 0 = 3 0 wrote 3 ok
-    hundreds 5 1 0 = 4 0 wrote 4 ok correct ? yes
+    value 5 5 ok 5 5 ok 5 5 ok              the value to start from: each digit, as it should be
+    term #2 - - ok 1 1 ok 2 2 ok 0 0 ok     and as written; then the operation and the operand
+    units 5 - 0 = 5 5 ok                    digit and digit, what it gives and what is written
+    carry 0 tens 5 - 2 = 3 3 ok             with the carry or borrow of the column before
+    carry 0 hundreds 5 - 1 = 4 4 ok
+    correct ? yes
 
-An analysis stops at its first `bad`.  Without noise it is right by construction; the noisy version
-makes the mistakes that filtering by gold agreement is there to remove.
+An analysis is one line and stops at its first `bad`.  Every `ok` compares two neighbours, which a
+small model can learn.  Without noise an analysis is right by construction; the noisy version makes
+the mistakes that filtering by gold agreement is there to remove.
 """
 
 from __future__ import annotations
@@ -22,9 +24,11 @@ from rprm.data.chains import Step
 from rprm.errors import BadInput
 
 VERDICT: Final = "correct ?"
+OK: Final = "ok"
+BAD: Final = "bad"
 COLUMNS: Final = ("units", "tens", "hundreds")
 STEP: Final = re.compile(r"(\d{3}) ([+-]) (\d{3}) = (\d{3})")
-QUESTION: Final = re.compile(r"\d{3}(?: [+-] \d{3})+")
+QUESTION: Final = re.compile(r"\d{3}(?: #\d [+-] \d{3})+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +47,8 @@ class Noise:
 class Check:
     """What a step should copy, and what it states."""
 
+    number: int
+    """1-based."""
     value: int
     sign: str
     operand: int
@@ -52,6 +58,7 @@ class Check:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Column:
     name: str
+    sign: str
     digits: tuple[int, int]
     carry_in: int
     digit: int
@@ -59,29 +66,29 @@ class Column:
     claimed: int
 
     @property
-    def fits(self) -> bool:
-        return self.digit == self.claimed
-
-    @property
     def text(self) -> str:
+        """The units have no carry to start from."""
         one, other = self.digits
-        worked = f"{one} {other} {self.carry_in} = {self.digit} {self.carry_out}"
-        return f"{self.name} {worked} wrote {self.claimed} {_word(self.fits)}"
+        carry = "" if self.name == COLUMNS[0] else f"carry {self.carry_in} "
+        found = _compared(str(self.digit), str(self.claimed))
+        return f"{carry}{self.name} {one} {self.sign} {other} = {found}"
 
 
 def check_of(question: str, previous_steps: Sequence[str], now_step: str) -> Check:
     """Read a case of the small world.  BadInput when its text is not of that form."""
     if not QUESTION.fullmatch(question):
         raise BadInput(f"not a chain problem: {question!r}", fix="use cases of the chain world")
-    numbers = question.split()
-    place = 1 + 2 * len(previous_steps)
-    if place >= len(numbers):
+    start, *words = question.split()
+    terms = list(zip(words[1::3], words[2::3], strict=True))
+    number = len(previous_steps)
+    if number >= len(terms):
         raise BadInput(f"more steps than terms in {question!r}", fix="use cases of the chain world")
-    value = parse_step(previous_steps[-1]).result if previous_steps else int(numbers[0])
+    sign, operand = terms[number]
     return Check(
-        value=value,
-        sign=numbers[place],
-        operand=int(numbers[place + 1]),
+        number=number + 1,
+        value=parse_step(previous_steps[-1]).result if previous_steps else int(start),
+        sign=sign,
+        operand=int(operand),
         stated=parse_step(now_step),
     )
 
@@ -99,7 +106,7 @@ def analyse(check: Check, *, noise: Noise | None = None, rng: random.Random | No
     said: list[str] = []
     for line in lines(check, noise=noise, rng=rng):
         said.append(line)
-        if line.endswith(_word(False)):
+        if line.endswith(BAD):
             return f"{' '.join(said)} {VERDICT} no"
     return f"{' '.join(said)} {VERDICT} yes"
 
@@ -107,14 +114,14 @@ def analyse(check: Check, *, noise: Noise | None = None, rng: random.Random | No
 def lines(
     check: Check, *, noise: Noise | None = None, rng: random.Random | None = None
 ) -> Iterator[str]:
-    """Every line of the analysis, past any `bad`, without the verdict."""
-    value, term = str(check.value), f"{check.sign}{check.operand}"
+    """Every comparison of the analysis, past any `bad`, without the verdict."""
     stated = check.stated
-    claimed_value, claimed_term = str(stated.value), f"{stated.sign}{stated.operand}"
+    written = str(stated.value)
     if noise and rng and rng.random() < noise.misread:
-        claimed_value = _misread(claimed_value, rng)
-    yield _copied("value", value, claimed_value)
-    yield _copied("term", term, claimed_term)
+        written = _misread(written, rng)
+    yield from _copied("value", str(check.value), written)
+    expected, written = f"{check.sign}{check.operand}", f"{stated.sign}{stated.operand}"
+    yield from _copied(f"term #{check.number}", expected, written)
     for column in columns(stated, noise=noise, rng=rng):
         yield column.text
 
@@ -129,6 +136,7 @@ def columns(
         total = one + other + carry if step.sign == "+" else one - other - carry
         column = Column(
             name=name,
+            sign=step.sign,
             digits=(one, other),
             carry_in=carry,
             digit=total % 10,
@@ -155,13 +163,15 @@ def _misread(number: str, rng: random.Random) -> str:
     return number[:place] + other + number[place + 1 :]
 
 
-def _copied(name: str, expected: str, stated: str) -> str:
-    return f"{name} {' '.join(expected)} wrote {' '.join(stated)} {_word(expected == stated)}"
+def _copied(name: str, expected: str, written: str) -> Iterator[str]:
+    first, *rest = (_compared(*both) for both in zip(expected, written, strict=True))
+    yield f"{name} {first}"
+    yield from rest
+
+
+def _compared(expected: str, written: str) -> str:
+    return f"{expected} {written} {OK if expected == written else BAD}"
 
 
 def _digit(number: int, place: int) -> int:
     return int(str(number).zfill(3)[-1 - place])
-
-
-def _word(fits: bool) -> str:
-    return "ok" if fits else "bad"

@@ -1,8 +1,9 @@
 """How is the text of the small world cut into tokens?  Words, signs and single digits.
 
-Digits are tokens of their own: a model that sees whole numbers learns to copy the claimed one and
-to call it right.  Analyses are written with one space between tokens, so decoding an encoded
-analysis gives the same text; in problems and steps `345` becomes `3 4 5`.
+Digits are tokens of their own, and so are the numbers of steps (`#2`): a model that sees whole
+numbers learns to copy the claimed one and to call it right.  Analyses are written with one space
+between tokens, so decoding an encoded analysis gives the same text; in problems and steps `345`
+becomes `3 4 5`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ UNKNOWN: Final = "<unk>"
 VOCABULARY: Final = (
     *(PAD, EOS, UNKNOWN),
     *"0123456789",
-    *("+", "-", "=", ":", ",", "?", "."),
+    *("+", "-", "=", ":", "?", "."),
+    *("#1", "#2", "#3", "#4"),
     *("question", "previous", "now", "none", "check", "judge", "columns"),
-    *("value", "term", "units", "tens", "hundreds", "wrote", "ok", "bad"),
+    *("value", "term", "units", "tens", "hundreds", "carry", "ok", "bad"),
     *("correct", "yes", "no"),
     *("solve", "step", "so", "far", "answer"),  # for a policy that writes solutions
 )
@@ -33,7 +35,7 @@ def chain_tokenizer() -> Any:
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.WhitespaceSplit(),
-            pre_tokenizers.Split(Regex(r"[^a-z]"), behavior="isolated"),
+            pre_tokenizers.Split(Regex(r"#\d|[^a-z]"), behavior="isolated"),
         ]
     )
     return PreTrainedTokenizerFast(

@@ -1,7 +1,8 @@
 """Which problems and solutions does the small world have, and where is the first wrong step?
 
-A problem is a chain of two to four additions and subtractions of three-digit numbers, worked from
-left to right; every value stays within 100..999.  A solution states each step, `345 + 210 = 555`.
+A problem is a chain of two to four numbered additions and subtractions of three-digit numbers, such
+as `345 #1 + 210 #2 - 120`; every value stays within 100..999.  A solution states each step, as in
+`345 + 210 = 555`.
 About half of the solutions carry one injected first error and then go on consistently from it, so
 every label is exact by construction.
 
@@ -65,7 +66,8 @@ class Problem:
 
     @property
     def text(self) -> str:
-        return " ".join([str(self.start), *(f"{t.sign} {t.operand}" for t in self.terms)])
+        terms = (f"#{n} {term.sign} {term.operand}" for n, term in enumerate(self.terms, start=1))
+        return " ".join([str(self.start), *terms])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

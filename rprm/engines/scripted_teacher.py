@@ -16,9 +16,10 @@ from rprm.data.chains import stream
 from rprm.engines.base import Completion, Refused, Request, Sample, SamplingParams
 from rprm.errors import BadInput
 
-PROMPT: Final = re.compile(r"question : (.+) previous : (.+) now : (.+) (check|judge) :")
+PROMPT: Final = re.compile(r"question : (.+) previous : (.+) now : #\d (.+) (check|judge) :")
 NO_STEPS: Final = "none"
-BETWEEN_DIGITS: Final = re.compile(r"(?<=\d) (?=\d)")
+NUMBERED: Final = re.compile(r" ?#\d ")
+BETWEEN_DIGITS: Final = re.compile(r"(?<=\d)(?<!#\d) (?=\d)")
 
 
 class ScriptedTeacher:
@@ -75,5 +76,5 @@ def read_prompt(text: str) -> tuple[Check, bool]:
             fix="use the template chain or chain_direct with the tokenizer of the small world",
         )
     question, previous, now, kind = found.groups()
-    steps = () if previous == NO_STEPS else tuple(previous.split(" , "))
+    steps = () if previous == NO_STEPS else tuple(NUMBERED.split(previous)[1:])
     return check_of(question, steps, now), kind == "judge"

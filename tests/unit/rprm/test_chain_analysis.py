@@ -52,10 +52,10 @@ def test_an_exact_analysis_ends_with_the_gold_verdict(seed: int) -> None:
 
 
 def test_an_analysis_reads_like_this() -> None:
-    check = check_of("345 + 276", (), "345 + 276 = 611")
+    check = check_of("345 #1 + 276", (), "345 + 276 = 611")
     assert analyse(check) == (
-        "value 3 4 5 wrote 3 4 5 ok term + 2 7 6 wrote + 2 7 6 ok "
-        "units 5 6 0 = 1 1 wrote 1 ok tens 4 7 1 = 2 1 wrote 1 bad correct ? no"
+        "value 3 3 ok 4 4 ok 5 5 ok term #1 + + ok 2 2 ok 7 7 ok 6 6 ok "
+        "units 5 + 6 = 1 1 ok carry 1 tens 4 + 7 = 2 1 bad correct ? no"
     )
 
 
@@ -71,7 +71,7 @@ def test_columns_hand_their_carries_on(step: str, carries: list[int]) -> None:
     worked = list(columns(parse_step(step)))
     assert [column.carry_out for column in worked] == carries
     assert [column.carry_in for column in worked] == [0, *carries[:2]]
-    assert all(column.fits for column in worked)
+    assert all(column.digit == column.claimed for column in worked)
 
 
 @given(seed=rows)
@@ -92,7 +92,7 @@ def test_decoding_an_encoded_analysis_gives_the_same_text(seed: int) -> None:
 
 def test_the_vocabulary_has_no_word_twice_and_digits_are_single_tokens(tokenizer: Any) -> None:
     assert len(set(VOCABULARY)) == len(VOCABULARY) == len(tokenizer)
-    assert tokenizer.tokenize("345 + 210") == ["3", "4", "5", "+", "2", "1", "0"]
+    assert tokenizer.tokenize("345 #1 + 21") == ["3", "4", "5", "#1", "+", "2", "1"]
     assert tokenizer.bos_token_id is None
 
 
@@ -101,7 +101,7 @@ def test_a_saved_tokenizer_loads_and_cuts_the_same_way(tokenizer: Any, tmp_path:
 
     tokenizer.save_pretrained(str(tmp_path))
     loaded = AutoTokenizer.from_pretrained(str(tmp_path))
-    text = "question : 345 + 210\nprevious : none"
+    text = "question : 345 #1 + 210\nprevious : none"
     assert loaded(text)["input_ids"] == tokenizer(text)["input_ids"]
     assert (loaded.eos_token_id, loaded.pad_token_id) == (1, 0)
     assert loaded.decode(loaded("units 5 0 ?")["input_ids"]) == "units 5 0 ?"
@@ -113,10 +113,10 @@ def test_prompts_and_analyses_have_the_lengths_that_the_documents_state(
     drawn = cases(3, 600)
     prompts = [len(ids) for ids in renderer.prompts(drawn)]
     answers = [len(renderer.completion(exact(case))) for case in drawn]
-    assert 45 < sum(prompts) / len(prompts) < 49
-    assert max(prompts) <= 76
-    assert 46 < sum(answers) / len(answers) < 52
-    assert max(answers) == 54
+    assert 49 < sum(prompts) / len(prompts) < 53
+    assert max(prompts) == 79
+    assert 49 < sum(answers) / len(answers) < 54
+    assert max(answers) == 56
 
 
 def test_no_prompt_or_answer_has_an_unknown_word(renderer: Renderer, tokenizer: Any) -> None:
@@ -203,8 +203,8 @@ def test_a_sample_that_hits_the_token_limit_says_so(renderer: Renderer, tokenize
     ("question", "previous", "now"),
     [
         ("What is 3 + 4?", (), "345 + 210 = 555"),  # no chain problem
-        ("345 + 210", (), "345 + 210 is 555"),  # no chain step
-        ("345 + 210", ("345 + 210 = 555",), "555 + 210 = 765"),  # a step too many
+        ("345 #1 + 210", (), "345 + 210 is 555"),  # no chain step
+        ("345 #1 + 210", ("345 + 210 = 555",), "555 + 210 = 765"),  # a step too many
     ],
 )
 def test_text_of_another_world_is_bad_input(
