@@ -18,7 +18,7 @@ from jobs.spec.wiring import ROUND, Source, Unit
 
 Axes = Mapping[str, tuple[Coordinate, ...]]
 
-PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}")
+PLACEHOLDER = re.compile(r"\$\{([^{}]*)\}\Z")
 _PLAIN_TEXT = re.compile(r"[\w./:@+-]+\Z", re.ASCII)
 
 
@@ -102,10 +102,10 @@ class AxisTable:
         for axis, value in source.where.items():
             if axis not in axes:
                 known = ", ".join(axes) or "none"
-                message = f"{source.unit!r} has no axis {axis!r}; its axes: {known}"
+                message = f"{source.stage!r} has no axis {axis!r}; its axes: {known}"
                 self._report((*path, axis), message, did_you_mean(axis, axes))
             elif identity(value) not in map(identity, axes[axis]):
-                message = f"{source.unit!r} has no {axis}={coordinate_text(value)}"
+                message = f"{source.stage!r} has no {axis}={coordinate_text(value)[:80]}"
                 self._report((*path, axis), message, f"it has {_listed(axes[axis])}")
         return {axis: values for axis, values in axes.items() if axis not in source.where}
 
@@ -122,7 +122,7 @@ class AxisTable:
             if needs - has or (has - needs and axis not in unit.stage.sweep):
                 message = (
                     f"inputs disagree on axis {axis!r}: "
-                    f"{source.unit!r} has {_listed(values)}, not {_listed(wanted)}"
+                    f"{source.stage!r} has {_listed(values)}, not {_listed(wanted)}"
                 )
                 fix = f"pin it with where, or sweep {axis!r} here over values all inputs have"
                 self._report(source.path, message, fix)
@@ -143,21 +143,18 @@ class AxisTable:
         elif isinstance(value, list):
             for i, inner in enumerate(value):
                 self._check_params(inner, axes, unit, (*path, i))
-        elif isinstance(value, str) and (found := PLACEHOLDER.search(value)):
+        elif isinstance(value, str) and "${" in value:
             known = [*axes, ROUND] if unit.round is not None else list(axes)
-            self._check_placeholder(found, value, known, path)
+            self._check_placeholder(value, known, path)
 
-    def _check_placeholder(
-        self, found: re.Match[str], value: str, known: Sequence[str], path: PathKey
-    ) -> None:
-        axis = found[1]
-        if found[0] != value:
-            message = f"{found[0][:80]} must be the whole value; text around it is not supported"
+    def _check_placeholder(self, value: str, known: Sequence[str], path: PathKey) -> None:
+        found = PLACEHOLDER.match(value)
+        if found is None:
+            message = "'${axis}' must be the whole value; text around it is not supported"
             self._report(path, message)
-        elif axis not in known:
-            listed = ", ".join(known) or "none"
-            message = f"unknown axis {axis[:80]!r}; axes here: {listed}"
-            self._report(path, message, did_you_mean(axis, known))
+        elif found[1] not in known:
+            message = f"unknown axis {found[1][:80]!r}; axes here: {', '.join(known) or 'none'}"
+            self._report(path, message, did_you_mean(found[1], known))
 
     def _report(self, path: PathKey, message: str, suggestion: str = "") -> None:
         self.problems.append(self._campaign.problem(path, message, suggestion))

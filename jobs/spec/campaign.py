@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    PlainValidator,
     PrivateAttr,
-    StrictBool,
-    StrictFloat,
-    StrictInt,
     StrictStr,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -27,14 +25,25 @@ DEFAULT_TIMEOUT_S = 24 * 3600.0
 DEFAULT_TRACKING_URI = "sqlite:///.rprm/mlflow.db"
 _SECRET_WORDS = ("secret", "password", "token", "credential", "accesskey", "accountkey")
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 """A DNS-1123 label, because it becomes part of Kubernetes names and of folder names."""
 
-EntryPoint = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", max_length=253)]
-Axis = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", max_length=63)]
-InputName = Annotated[str, Field(pattern=r"^[A-Za-z_][\w-]*$", max_length=63)]
-Coordinate = StrictStr | StrictBool | StrictInt | StrictFloat
-AxisValues = Annotated[tuple[Coordinate, ...], Field(min_length=1, max_length=1000)]
+RUN_PATTERN = r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$"
+AXIS_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
+INPUT_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]*$"
+FORMS = {
+    NAME_PATTERN: "write lower-case letters, digits and '-', such as 'sft-long'",
+    RUN_PATTERN: "write module:Class, such as 'rprm.stages.sft:Sft'",
+    AXIS_PATTERN: "write a param's name, such as 'rows' or 'optim.lr'",
+    INPUT_PATTERN: "write letters, digits, '_' and '-', such as 'cases'",
+}
+"""What a person should write where a pattern does not fit."""
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=63)]
+EntryPoint = Annotated[str, Field(pattern=RUN_PATTERN, max_length=253)]
+Axis = Annotated[str, Field(pattern=AXIS_PATTERN, max_length=63)]
+InputName = Annotated[str, Field(pattern=INPUT_PATTERN, max_length=63)]
+Coordinate = str | bool | int | float
 Params = dict[str, Any]
 Kind = Literal["map", "gang", "single"]
 
@@ -53,6 +62,16 @@ def _without_secrets(options: dict[str, str]) -> dict[str, str]:
     return options
 
 
+def _coordinate(value: object) -> object:
+    if not isinstance(value, str | bool | int | float):
+        raise ValueError("a coordinate is text, a number, true or false")
+    return value
+
+
+# One check instead of a union, whose every member would report a problem of its own.
+AnyCoordinate = Annotated[Coordinate, PlainValidator(_coordinate), WithJsonSchema({})]
+AxisValues = Annotated[tuple[AnyCoordinate, ...], Field(min_length=1, max_length=1000)]
+Where = dict[Axis, AnyCoordinate]
 Options = Annotated[dict[str, StrictStr], AfterValidator(_without_secrets)]
 
 
@@ -60,7 +79,7 @@ class Selection(Model):
     """Instances of one stage; `where` pins coordinates."""
 
     stage: StrictStr
-    where: dict[Axis, Coordinate] = Field(default_factory=dict)
+    where: Where = Field(default_factory=dict)
 
 
 class Input(Model):
@@ -68,7 +87,7 @@ class Input(Model):
 
     stage: StrictStr | None = None
     """Name of a stage; of a stage in rounds also with a round, such as dpo@1."""
-    where: dict[Axis, Coordinate] = Field(default_factory=dict)
+    where: Where = Field(default_factory=dict)
     gather: tuple[Annotated[Selection, BeforeValidator(_named)], ...] | None = Field(
         default=None, min_length=1
     )
@@ -109,9 +128,7 @@ class Stage(Model):
     """map: the input whose rows are sharded; the first one when absent."""
     shards: Positive | None = None
     rows_per_shard: Positive | None = None
-    sweep: dict[Axis, Annotated[tuple[Coordinate, ...], Field(min_length=1, max_length=1000)]] = (
-        Field(default_factory=dict)
-    )
+    sweep: dict[Axis, AxisValues] = Field(default_factory=dict)
     """Axis to values; the stage expands to every combination."""
     resources: Resources = Resources()
     retries: Retries = Retries()
@@ -136,7 +153,7 @@ class Rounds(Model):
     name: Name
     count: Annotated[int, Field(strict=True, ge=1, le=100)]
     carry: dict[InputName, Carry] = Field(default_factory=dict)
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=1000)]
 
 
 class Fleet(Model):
@@ -192,9 +209,9 @@ class Spec(Model):
     store: Store = Store()
     tracking: Tracking = Tracking()
     defaults: Defaults = Defaults()
-    fleets: tuple[Fleet, ...] = ()
-    stages: tuple[Stage, ...] = ()
-    rounds: tuple[Rounds, ...] = ()
+    fleets: Annotated[tuple[Fleet, ...], Field(max_length=100)] = ()
+    stages: Annotated[tuple[Stage, ...], Field(max_length=1000)] = ()
+    rounds: Annotated[tuple[Rounds, ...], Field(max_length=100)] = ()
 
 
 class Campaign(Model):
@@ -218,12 +235,6 @@ class Campaign(Model):
     def source(self) -> str:
         """The file it was read from."""
         return self._document.source
-
-    @property
-    def document(self) -> Mapping[str, Any]:
-        """The document as it was written, as plain JSON values."""
-        value = self._document.value
-        return value if isinstance(value, dict) else self.model_dump(mode="json", by_alias=True)
 
     def read_from(self, document: Document) -> Self:
         """The same campaign, knowing its lines, so that later problems can name them."""

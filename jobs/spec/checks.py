@@ -10,6 +10,9 @@ from jobs.spec.campaign import Campaign, Stage
 from jobs.spec.errors import PathKey, Problem, did_you_mean
 from jobs.spec.wiring import Unit, wire
 
+MAX_UNITS = 10_000
+"""Stages times rounds; more is a slip of the keyboard in a count."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
@@ -25,8 +28,18 @@ def lay_out(
     """Resolve names and axes.  The layout is usable only if there are no problems.
 
     After a broken shape `also_known` and `with_axes` leave out what would only repeat it."""
+    num_units = sum(len(block.stages) * block.count for block in campaign.spec.rounds)
+    if num_units > MAX_UNITS:
+        message = f"the rounds expand to {num_units} stages, more than {MAX_UNITS}"
+        return Layout(units=(), axes={}), [campaign.problem(("spec", "rounds"), message)]
     wiring = wire(campaign, also_known=also_known)
     problems = [*_stage_problems(campaign), *wiring.problems]
+    if with_axes:
+        problems += [
+            found
+            for path, stage in _declared(campaign)
+            for found in _over_problems(campaign, path, stage)
+        ]
     ordered, cycles = order(wiring.units)
     problems += _cycle_problems(campaign, cycles, wiring.units)
     table = AxisTable(campaign)
@@ -96,7 +109,6 @@ def _sharding_problems(campaign: Campaign, path: PathKey, stage: Stage) -> Itera
             if getattr(stage.resources, name) > 1:
                 message = f"{alias} belongs to gang stages; this one is {stage.kind}"
                 yield campaign.problem((*path, "resources", alias), message)
-    yield from _over_problems(campaign, path, stage)
 
 
 def _over_problems(campaign: Campaign, path: PathKey, stage: Stage) -> Iterator[Problem]:

@@ -93,7 +93,7 @@ def read_document(text: str, *, source: str) -> Document:
         )
     except yaml.YAMLError as error:
         document.value = None
-        document.problems.append(_syntax_problem(error, source))
+        document.problems.append(_syntax_problem(error, document, text))
     return document
 
 
@@ -111,11 +111,12 @@ def _check_text(text: str) -> None:
         )
 
 
-def _syntax_problem(error: yaml.YAMLError, source: str) -> Problem:
+def _syntax_problem(error: yaml.YAMLError, document: Document, text: str) -> Problem:
     mark = getattr(error, "problem_mark", None)
     line = mark.line + 1 if mark is not None else 1
     what = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
-    return Problem(source, line, "", f"not valid YAML: {what}")
+    last = text.removesuffix("\n").count("\n") + 1  # the parser may stop behind the end
+    return Problem(document.source, min(line, last), "", f"not valid YAML: {what}")
 
 
 class _Reader:

@@ -9,10 +9,14 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from jobs.spec.campaign import API_VERSION, Campaign
+from jobs.spec.campaign import API_VERSION, FORMS, Campaign
 from jobs.spec.checks import lay_out
 from jobs.spec.document import MAX_BYTES, Document, read_document
 from jobs.spec.errors import CampaignError, PathKey, Problem, did_you_mean
+from jobs.spec.repair import repair
+
+MAX_PROBLEMS = 100
+"""A person who sees more has another kind of problem."""
 
 
 def load_campaign(path: Path) -> Campaign:
@@ -41,19 +45,36 @@ def parse_campaign(text: str, *, source: str) -> Campaign:
             message = f"a campaign is a mapping, not {type(document.value).__name__}"
             fix = f"start with apiVersion: {API_VERSION} and kind: Campaign"
             document.problems.append(document.problem((), message, fix))
-        raise CampaignError(document.problems)
+        raise CampaignError(_limited(document.problems))
     try:
         campaign = Campaign.model_validate(document.value).read_from(document)
     except ValidationError as error:
-        raise CampaignError(_shape_problems(document, error)) from error
+        details = error.errors(include_url=False)
+        raise CampaignError(_limited(_shape_problems(document, details))) from error
     _, problems = lay_out(campaign)
     if document.problems or problems:
-        raise CampaignError([*document.problems, *problems])
+        raise CampaignError(_limited([*document.problems, *problems]))
     return campaign
 
 
-def _shape_problems(document: Document, error: ValidationError) -> list[Problem]:
-    return [*document.problems, *(_problem(document, detail) for detail in error.errors())]
+def _shape_problems(document: Document, details: list[ErrorDetails]) -> list[Problem]:
+    """Problems of the shape, and what can still be said about how the stages fit together."""
+    problems = [*document.problems, *(_problem(document, detail) for detail in details)]
+    fixed = repair(document, details)
+    if fixed is not None:
+        campaign = fixed.campaign.read_from(document)
+        problems += lay_out(campaign, also_known=fixed.also_known, with_axes=fixed.axes_are_whole)[
+            1
+        ]
+    return problems
+
+
+def _limited(problems: list[Problem]) -> list[Problem]:
+    more = len(problems) - MAX_PROBLEMS
+    if more <= 0:
+        return problems
+    kept = problems[:MAX_PROBLEMS]
+    return [*kept, Problem(kept[-1].source, kept[-1].line, "", f"and {more} more problems")]
 
 
 def _problem(document: Document, detail: ErrorDetails) -> Problem:
@@ -64,7 +85,13 @@ def _problem(document: Document, detail: ErrorDetails) -> Problem:
     if detail["type"] == "missing":
         return document.problem(path, "required")
     message = detail["msg"].removeprefix("Value error, ")
-    return document.problem(path, message[:1].lower() + message[1:], _literal_hint(detail))
+    message = message[:1].lower() + message[1:]
+    if detail["type"] == "string_pattern_mismatch":
+        pattern = detail["ctx"]["pattern"]
+        return document.problem(path, f"{detail['input'][:80]!r} does not fit", FORMS[pattern])
+    if detail["type"] != "value_error" and isinstance(detail["input"], str | int | float):
+        message += f", not {str(detail['input'])[:80]!r}"
+    return document.problem(path, message, _literal_hint(detail))
 
 
 def _literal_hint(detail: ErrorDetails) -> str:

@@ -24,6 +24,11 @@ class Source:
     where: Mapping[str, Coordinate]
     path: PathKey
 
+    @property
+    def stage(self) -> str:
+        """The declared name."""
+        return self.unit.partition("@")[0]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unit:
@@ -50,7 +55,8 @@ class Wiring:
 
 
 def wire(campaign: Campaign, *, also_known: frozenset[str] = frozenset()) -> Wiring:
-    """Resolve every input.  References to `also_known` names are left out without a problem."""
+    """Resolve every input.  References to `also_known` names, given in their normal form, are
+    left out without a problem."""
     directory = _Directory(campaign, also_known)
     units: dict[str, Unit] = {}
     for place in _places(campaign):
@@ -152,7 +158,7 @@ class _Directory:
         inner = {stage.name for stage in place.block.stages}
         carry_path = (*place.block_path, "carry", name)
         if carry.next not in inner:
-            if carry.next not in self._also_known:
+            if normal(carry.next) not in self._also_known:
                 message = f"next is {carry.next!r}, which is no stage of these rounds"
                 self._report((*carry_path, "next"), message, did_you_mean(carry.next, inner))
         elif place.round is not None and place.round > 1:
@@ -193,7 +199,7 @@ class _Directory:
         if name in self._plain:
             return [name]
         base, at, _ = name.partition("@")
-        if base in self._also_known:
+        if normal(base) in self._also_known:
             return []
         if at and base in self._plain:
             self._report(path, f"stage {base!r} is not in rounds", f"write {base!r}")
@@ -204,3 +210,8 @@ class _Directory:
 
     def _report(self, path: PathKey, message: str, suggestion: str = "") -> None:
         self.problems.append(self._campaign.problem(path, message, suggestion))
+
+
+def normal(name: str) -> str:
+    """What a stage was probably meant to be called."""
+    return name.lower().replace("_", "-")
