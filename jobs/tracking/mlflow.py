@@ -16,10 +16,17 @@ from typing import Any
 from jobs.spec.errors import StoreError
 from jobs.store.layout import track_key
 from jobs.tracking.mlflow_delivery import Delivery, Target, deliver, deliveries
-from jobs.tracking.mlflow_runs import Attempt, OpenRun, open_attempt, open_stage, set_status
+from jobs.tracking.mlflow_runs import (
+    Attempt,
+    OpenRun,
+    find_stage,
+    open_attempt,
+    open_stage,
+    set_status,
+)
 from jobs.tracking.mlflow_session import (
     Session,
-    is_refusal,
+    is_away,
     lent_environment,
     open_session,
     problem_of,
@@ -29,7 +36,8 @@ from jobs.tracking.sinks import sink_of
 from jobs.tracking.tracker import NullTracker, StageRun, Status, SyncReport, Tracker
 
 REST_S = 15.0
-"""How long a server that failed is left alone while stages run: knocking costs seconds."""
+MAX_REST_S = 240.0
+"""How long a server that failed is left alone while stages run, doubling: knocking takes time."""
 
 BUDGET_S = 10.0
 """A sync in the middle of a campaign stops after this; the rest is for the next one."""
@@ -63,8 +71,8 @@ class _Work:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Trouble:
     text: str
-    refused: bool
-    """The server is well; it will not have this one."""
+    away: bool
+    """Nothing else would get through either."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -90,11 +98,13 @@ class MlflowTracker:
     ) -> None:
         self._uri = uri
         self._experiment = experiment
-        self._attempt = Attempt(campaign=campaign, number=str(attempt), config=config)
+        self._attempt = Attempt(campaign=campaign, number=str(attempt), config=config, store="")
         self._sink = sink_of(uri, experiment)
         self._line: _Line | None = None
+        self._parent_id = ""
         self._told: dict[str, Status] = {}
         self._settled: set[str] = set()
+        self._rest_s = REST_S
         self._rest_until_s = 0.0
         self._last = SyncReport()
 
@@ -106,9 +116,8 @@ class MlflowTracker:
         work = self._observe(store, runs)
         sent, problem = 0, None
         if any(self._has_news(work, address) for address in work.stages):
-            deadline_s = time.monotonic() + (FINAL_BUDGET_S if final else BUDGET_S)
             with lent_environment(self._uri):
-                sent, problem = self._deliver(work, deadline_s)
+                sent, problem = self._deliver(work, FINAL_BUDGET_S if final else BUDGET_S)
         waiting = sum(len(seen.waiting) for seen in work.pending.values()) - sent
         if not waiting and not problem:
             self._settled.update(a for a, run in work.stages.items() if run.status == "FINISHED")
@@ -119,10 +128,10 @@ class MlflowTracker:
 
     def finish(self, status: Status) -> SyncReport:
         """Close this attempt; a stage that still runs is left as KILLED, to be continued."""
-        if self._line is None:
+        if not self._parent_id:
             return replace(self._last, sent=0)
         with lent_environment(self._uri):
-            _, trouble = self._try(partial(self._close, self._line, status))
+            _, trouble = self._try(partial(self._close, status))
         return replace(self._last, sent=0, problem=trouble.text if trouble else None)
 
     def _observe(self, store: RecordStore, runs: Sequence[StageRun]) -> _Work:
@@ -144,11 +153,12 @@ class MlflowTracker:
             return self._told[address] == status
         return status == "FINISHED" and FINISHED_MARK in work.pending[address].sent
 
-    def _deliver(self, work: _Work, deadline_s: float) -> tuple[int, str | None]:
+    def _deliver(self, work: _Work, budget_s: float) -> tuple[int, str | None]:
         """Records first, then states, so that a run that says FINISHED is complete."""
         _, trouble = self._try(partial(self._greet, work))
         if trouble:
             return 0, trouble.text
+        deadline_s = time.monotonic() + budget_s  # after the import and the first migration
         waiting = {address: seen.waiting for address, seen in work.pending.items()}
         steps = [partial(self._send, work, delivery) for delivery in deliveries(waiting)]
         steps += [partial(self._tell, work, address) for address in work.stages]
@@ -159,7 +169,7 @@ class MlflowTracker:
             done, trouble = self._try(step)
             sent += done
             problem = problem or (trouble.text if trouble else None)
-            if trouble and not trouble.refused:
+            if trouble and trouble.away:
                 break
         return sent, problem
 
@@ -170,14 +180,16 @@ class MlflowTracker:
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001 - reported; tracking never costs a campaign
-            refused = is_refusal(error)
+            away = is_away(error)
             self._line = None
-            if not refused:
-                self._rest_until_s = time.monotonic() + REST_S
-            return 0, _Trouble(text=problem_of(error, self._uri), refused=refused)
+            if away:
+                self._rest_until_s = time.monotonic() + self._rest_s
+                self._rest_s = min(2 * self._rest_s, MAX_REST_S)
+            return 0, _Trouble(text=problem_of(error, self._uri), away=away)
 
     def _greet(self, work: _Work) -> int:
         self._dial(work)
+        self._rest_s = REST_S
         return 0
 
     def _send(self, work: _Work, delivery: Delivery) -> int:
@@ -211,8 +223,9 @@ class MlflowTracker:
     def _dial(self, work: _Work) -> _Line:
         if self._line is None:
             session = open_session(self._uri, self._experiment)
-            parent_id = open_attempt(session, self._attempt, work.stages)
-            self._line = _Line(session=session, parent_id=parent_id)
+            self._attempt = replace(self._attempt, store=work.store.url)
+            self._parent_id = open_attempt(session, self._attempt, work.stages)
+            self._line = _Line(session=session, parent_id=self._parent_id)
         return self._line
 
     def _run_of(self, work: _Work, line: _Line, address: str) -> OpenRun:
@@ -221,12 +234,14 @@ class MlflowTracker:
             line.runs[address] = open_stage(line.session, stage, self._attempt, line.parent_id)
         return line.runs[address]
 
-    def _close(self, line: _Line, status: Status) -> int:
+    def _close(self, status: Status) -> int:
+        session = self._line.session if self._line else open_session(self._uri, self._experiment)
+        set_status(session, self._parent_id, status, None)
         for address, told in self._told.items():
-            if told == "RUNNING" and address in line.runs:
-                set_status(line.session, line.runs[address].run_id, "KILLED", None)
-                self._told[address] = "KILLED"
-        set_status(line.session, line.parent_id, status, None)
+            run = find_stage(session, address, self._attempt.store) if told == "RUNNING" else None
+            if run is not None:
+                set_status(session, run.info.run_id, "KILLED", None)
+        self._told.clear()
         return 0
 
 

@@ -9,11 +9,13 @@ from pathlib import Path, PurePosixPath
 
 from jobs.store.layout import file_key, files_prefix
 from jobs.tracking.mlflow_models import (
-    ensure_model,
     log_checkpoint,
+    log_model_inputs,
     log_model_metrics,
     log_run_metrics,
+    measured_model,
 )
+from jobs.tracking.mlflow_names import accepted_name
 from jobs.tracking.mlflow_promotion import apply_promotion
 from jobs.tracking.mlflow_session import Session
 from jobs.tracking.outbox import RecordStore, Waiting
@@ -64,13 +66,18 @@ def deliver(target: Target, delivery: Delivery) -> None:
             case Metrics(checkpoint=None) as record:
                 plain.append(record)
             case Metrics(checkpoint=str(uri)) as record:
-                model_id = ensure_model(target.session, target.run_id, uri, {})
-                log_model_metrics(target.session, target.run_id, record, model_id)
+                _measure(target, uri, record)
             case File() as record:
                 _attach(target, delivery.address, record)
             case Promotion() as record:
                 apply_promotion(target.session, target.run_id, record, target.store.url)
     log_run_metrics(target.session, target.run_id, plain)
+
+
+def _measure(target: Target, uri: str, record: Metrics) -> None:
+    model = measured_model(target.session, uri, target.store.url)
+    log_model_inputs(target.session, target.run_id, record, model)
+    log_model_metrics(target.session, target.run_id, record, model)
 
 
 def _groups(records: Iterable[Waiting]) -> Iterable[tuple[Waiting, ...]]:
@@ -101,7 +108,7 @@ def _attach(target: Target, address: str, record: File) -> None:
     path = file_key(address, record.name)
     for run_id in (target.run_id, target.parent_id):
         link = f"{target.store.url.rstrip('/')}/{path}"
-        target.session.client.set_tag(run_id, f"rprm.file.{record.name}", link)
+        target.session.client.set_tag(run_id, accepted_name(f"rprm.file.{record.name}"), link)
     below = target.store.list(files_prefix(address))
     files = [e for e in below if e.key == path or e.key.startswith(f"{path}/")]
     if sum(entry.size for entry in files) > MAX_FILE_BYTES:

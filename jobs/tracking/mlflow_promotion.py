@@ -11,7 +11,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from jobs.tracking.mlflow_models import MAX_TAG_CHARS, ensure_model
+from jobs.tracking.mlflow_models import measured_model
+from jobs.tracking.mlflow_names import accepted_name, tag_text
 from jobs.tracking.mlflow_session import Session
 from jobs.tracking.records import Promotion, canonical
 
@@ -26,10 +27,11 @@ def apply_promotion(session: Session, run_id: str, record: Promotion, ledger: st
         json.loads(canonical({**audit, "decision": record.decision})), indent=2, sort_keys=True
     )
     session.client.log_text(run_id, text, f"promotion/{record.model}-{record.sequence:08}.json")
-    reason = str(record.decision.get("reason", ""))[:MAX_TAG_CHARS]
     promoted = bool(record.decision.get("promoted"))
-    session.client.set_tag(run_id, f"rprm.promoted.{record.model}", str(promoted).lower())
-    session.client.set_tag(run_id, f"rprm.promotion.{record.model}", reason)
+    reason = tag_text(record.decision.get("reason", ""))
+    word = "promoted" if promoted else "kept the champion"
+    tag = accepted_name(f"rprm.promotion.{record.model}")
+    session.client.set_tag(run_id, tag, tag_text(f"{word}: {reason}"))
     if promoted:
         _promote(session, run_id, record, ledger)
 
@@ -47,7 +49,7 @@ def _promote(session: Session, run_id: str, record: Promotion, ledger: str) -> N
         return
     _link(session, version)
     current = _champion(client, record.model)
-    if current is None or current.version == version.version:
+    if current is None or str(current.version) == str(version.version):
         client.set_registered_model_alias(record.model, CHAMPION, version.version)
     elif not outranks(current.tags, ledger=ledger, sequence=record.sequence):
         # `previous` first: after a crash in between, the old champion can still be seen
@@ -60,29 +62,28 @@ def _promote(session: Session, run_id: str, record: Promotion, ledger: str) -> N
 
 
 def _version_tags(record: Promotion, ledger: str) -> dict[str, str]:
-    known = {
+    decision = record.decision
+    return {
         "rprm.ledger": ledger,
         "rprm.sequence": str(record.sequence),
-        "rprm.checkpoint": str(record.decision["checkpoint"]),
+        "rprm.checkpoint": str(decision["checkpoint"]),
         "rprm.promoted_at_ms": str(record.time_ms),
-        "rprm.reason": str(record.decision.get("reason", "")),
-        "rprm.rule": json.dumps(record.decision.get("rule"), sort_keys=True, default=str),
+        "rprm.reason": tag_text(decision.get("reason", "")),
+        "rprm.rule": tag_text(decision.get("rule", "")),
     }
-    return {name: value[:MAX_TAG_CHARS] for name, value in known.items()}
 
 
 def _register(session: Session, run_id: str, record: Promotion, tags: Mapping[str, str]) -> Any:
     client = session.client
     if not client.search_registered_models(filter_string=f"name = '{record.model}'"):
         client.create_registered_model(record.model)
-    model_id = ensure_model(session, run_id, tags["rprm.checkpoint"], {})
-    model = client.get_logged_model(model_id)
+    model = measured_model(session, tags["rprm.checkpoint"], tags["rprm.ledger"])
     return client.create_model_version(
         record.model,
-        source=f"models:/{model_id}",
+        source=f"models:/{model.model_id}",
         run_id=model.source_run_id or run_id,
         tags=dict(tags),
-        model_id=model_id,
+        model_id=model.model_id,
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.tracking.mlflow_names import accepted_name, text_of
 from jobs.tracking.mlflow_session import Session, search_tag
 from jobs.tracking.records import canonical
 from jobs.tracking.tracker import StageRun, Status
@@ -29,20 +30,20 @@ class Attempt:
     campaign: str
     number: str
     config: Mapping[str, Any]
+    store: str
+    """Two stores may hold artifacts of one address; each has runs of its own."""
 
 
 def open_attempt(session: Session, attempt: Attempt, live: Iterable[str]) -> str:
     """The parent run of this attempt; runs that an earlier, killed attempt left open are closed."""
     _close_orphans(session, attempt, frozenset(live))
-    filters = f"{search_tag('rprm.campaign', attempt.campaign)} AND " + search_tag(
-        "rprm.attempt", attempt.number
-    )
     tags = {
+        "rprm.kind": "attempt",
         "rprm.campaign": attempt.campaign,
         "rprm.attempt": attempt.number,
-        "rprm.kind": "attempt",
+        "rprm.store": attempt.store,
     }
-    found = _search(session, filters + " AND tags.`rprm.kind` = 'attempt'")
+    found = _search(session, search_tag("rprm.attempt", attempt.number), tags)
     if found:
         return str(found[0].info.run_id)
     name = f"{attempt.campaign} attempt {attempt.number}"
@@ -61,15 +62,20 @@ class OpenRun:
 
 def open_stage(session: Session, stage: StageRun, attempt: Attempt, parent: str) -> OpenRun:
     """The run of this stage's artifact, made or found again by its address."""
-    found = _search(session, search_tag("rprm.address", stage.address))
-    if not found:
+    run = find_stage(session, stage.address, attempt.store)
+    if run is None:
         return _create_stage(session, stage, attempt, parent)
-    run = found[0]
     run_id = str(run.info.run_id)
     _write_params(session, run_id, stage, attempt.number, run.data.params)
     if run.info.status != stage.status and not stage.reused:
         session.client.set_tag(run_id, PARENT, parent)
     return OpenRun(run_id=run_id, status=str(run.info.status))
+
+
+def find_stage(session: Session, address: str, store: str) -> Any | None:
+    """The run of an artifact, if this experiment has one."""
+    found = _search(session, search_tag("rprm.address", address), {"rprm.store": store})
+    return found[0] if found else None
 
 
 def set_status(session: Session, run_id: str, status: Status, ended_ms: int | None) -> None:
@@ -83,18 +89,12 @@ def flat_params(stage: StageRun) -> dict[str, str]:
     """At most MAX_PARAMS columns: the coordinates first, then the stage's own params."""
     flat = {**dict(stage.coordinates), **dict(_flatten(stage.params))}
     kept = list(flat.items())[:MAX_PARAMS]
-    return {accepted_name(name): _text(value)[:MAX_PARAM_CHARS] for name, value in kept}
+    return {accepted_name(name): text_of(value)[:MAX_PARAM_CHARS] for name, value in kept}
 
 
 def drift(existing: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
     """What this attempt would have written differently."""
     return {k: v for k, v in wanted.items() if k in existing and existing[k] != v}
-
-
-def accepted_name(name: str) -> str:
-    """MLflow refuses some characters; one odd name must not hold up the rest."""
-    kept = "".join(c if c.isalnum() or c in "_-. /:" else "_" for c in name)
-    return kept.strip("/.") or "_"
 
 
 def _create_stage(session: Session, stage: StageRun, attempt: Attempt, parent: str) -> OpenRun:
@@ -104,6 +104,7 @@ def _create_stage(session: Session, stage: StageRun, attempt: Attempt, parent: s
         "rprm.address": stage.address,
         "rprm.node": stage.node,
         "rprm.run": stage.run,
+        "rprm.store": attempt.store,
         "rprm.reused": str(stage.reused).lower(),
         PARENT: parent,
     }
@@ -130,21 +131,22 @@ def _write_params(
 
 
 def _close_orphans(session: Session, attempt: Attempt, live: frozenset[str]) -> None:
-    mine = search_tag("rprm.campaign", attempt.campaign)
-    for run in _search(session, f"{mine} AND attributes.status = 'RUNNING'"):
+    mine = {"rprm.campaign": attempt.campaign, "rprm.store": attempt.store}
+    for run in _search(session, "attributes.status = 'RUNNING'", mine):
         other_attempt = run.data.tags.get("rprm.attempt", attempt.number) != attempt.number
         address = run.data.tags.get("rprm.address")
         if other_attempt or (address is not None and address not in live):
             session.client.set_terminated(run.info.run_id, status="KILLED")
 
 
-def _search(session: Session, filters: str) -> list[Any]:
-    """Oldest first: should two runs ever carry one tag, everyone picks the same."""
-    return list(
-        session.client.search_runs(
-            [session.experiment_id], filter_string=filters, order_by=["attributes.start_time ASC"]
-        )
+def _search(session: Session, filters: str, tags: Mapping[str, str]) -> list[Any]:
+    """Oldest first: should two runs ever carry the same tags, everyone picks the same.
+
+    `tags` are compared here, because MLflow cannot search for a value with quotes in it."""
+    found = session.client.search_runs(
+        [session.experiment_id], filter_string=filters, order_by=["attributes.start_time ASC"]
     )
+    return [run for run in found if tags.items() <= run.data.tags.items()]
 
 
 def _resolved(stage: StageRun) -> dict[str, Any]:
@@ -163,10 +165,6 @@ def _flatten(params: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str,
             yield from _flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str, sort_keys=True)
 
 
 def _pretty(value: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import os
 import socket
 import sqlite3
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,11 +28,14 @@ SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": str(TIMEOUT_S),
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+    "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": "30",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 """Defaults while we talk; what a person has set wins."""
+
+SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks")
 
 DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
@@ -78,7 +82,9 @@ def lent_environment(uri: str) -> Iterator[None]:
         before = {name: os.environ.get(name) for name in wanted}
         os.environ.update(wanted)
         try:
-            yield
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # MLflow's own deprecations are not our users'
+                yield
         finally:
             _restore(before)
 
@@ -94,14 +100,14 @@ def open_session(uri: str, experiment: str) -> Session:
     return Session(client=client, experiment_id=_experiment(client, uri, experiment))
 
 
-def is_refusal(error: Exception) -> bool:
-    """True if the server is well and will not have this one record, so others may follow."""
+def is_away(error: Exception) -> bool:
+    """True if nothing can be delivered now; False if only this one record is refused."""
     from mlflow.exceptions import MlflowException
 
-    if not isinstance(error, MlflowException):
-        return False
-    status = int(error.get_http_status_code())
-    return 400 <= status < 500 and status not in {401, 403, 408, 429}
+    if isinstance(error, MlflowException):
+        status = int(error.get_http_status_code())
+        return status >= 500 or status in {401, 403, 408, 429}
+    return isinstance(error, OSError | TrackingAway)
 
 
 def problem_of(error: Exception, uri: str) -> str:
@@ -109,8 +115,14 @@ def problem_of(error: Exception, uri: str) -> str:
     if isinstance(error, TrackingAway):
         return redact(str(error))
     text = redact(" ".join(str(error).split()) or type(error).__name__)
-    short = text if len(text) <= MAX_ERROR_CHARS else text[:MAX_ERROR_CHARS] + "…"
-    return f"MLflow at {redact(uri)} failed: {short.rstrip('.')}. Fix: {_fix(text)}"
+    return f"MLflow at {redact(uri)} failed: {_brief(text)}. Fix: {_fix(text)}"
+
+
+def _brief(text: str) -> str:
+    """HTTP errors wrap their cause three times; only the innermost one says anything."""
+    _, _, cause = text.partition("Caused by ")
+    inner = (cause.rpartition("): ")[2] or cause).strip("()\"'") or text
+    return (inner if len(inner) <= MAX_ERROR_CHARS else inner[:MAX_ERROR_CHARS] + "…").rstrip(".")
 
 
 def _fix(text: str) -> str:
@@ -119,15 +131,16 @@ def _fix(text: str) -> str:
 
 
 def search_tag(name: str, value: str) -> str:
-    """A search filter for runs, models and versions."""
-    quote = '"' if "'" in value else "'"
-    return f"tags.`{name}` = {quote}{value}{quote}"
+    """A search filter; for values without quotes only, since MLflow has no way to escape them."""
+    return f"tags.`{name}` = '{value}'"
 
 
 def _experiment(client: Any, uri: str, name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         return str(client.create_experiment(name, artifact_location=_artifacts(uri, name)))
+    if not found.experiment_id:
+        raise TrackingAway(f"{redact(uri)} answers, but not as MLflow does.", fix=OTHERWISE)
     if found.lifecycle_stage != "active":
         raise TrackingAway(
             f"The MLflow experiment {name!r} at {redact(uri)} was deleted.",
@@ -147,11 +160,14 @@ def _artifacts(uri: str, experiment: str) -> str | None:
 
 def _knock(uri: str) -> None:
     """Fail at once where MLflow would retry a broken database for minutes."""
+    parts = urlsplit(uri)
+    scheme = parts.scheme.split("+")[0]
+    if scheme not in SCHEMES and uri not in SCHEMES:
+        raise TrackingAway(f"{redact(uri)!r} is no tracking uri we know.", fix=FIXES["uri scheme"])
     if database := sqlite_path(uri):
         _try_sqlite(str(database), make=database.parent.mkdir)
         return
-    parts = urlsplit(uri)
-    port = DEFAULT_PORTS.get(parts.scheme.split("+")[0])
+    port = DEFAULT_PORTS.get(scheme)
     if port is not None and parts.hostname:
         with socket.create_connection((parts.hostname, parts.port or port), TIMEOUT_S):
             return

@@ -42,13 +42,18 @@ def append(store: RecordStore, model: str, decision: Mapping[str, Any]) -> int:
 
 def history(store: RecordStore, model: str) -> list[Entry]:
     """Every decision, oldest first, including those that kept the champion."""
-    return [_read(store, model, sequence) for sequence in _sequences(store, model)]
+    sequences = _sequences(store, model)
+    found = store.get_many([registry_key(model, sequence) for sequence in sequences])
+    return [
+        Entry(sequence=sequence, decision=json.loads(data))
+        for sequence, data in zip(sequences, found, strict=True)
+    ]
 
 
 def champion(store: RecordStore, model: str) -> Mapping[str, Any] | None:
     """The newest decision that promoted a candidate; None while there is no champion."""
     for sequence in reversed(_sequences(store, model)):
-        decision = _read(store, model, sequence).decision
+        decision: Mapping[str, Any] = json.loads(store.get(registry_key(model, sequence)))
         if decision.get("promoted"):
             return decision
     return None
@@ -57,7 +62,3 @@ def champion(store: RecordStore, model: str) -> Mapping[str, Any] | None:
 def _sequences(store: RecordStore, model: str) -> list[int]:
     names = (entry.key.rsplit("/", 1)[-1] for entry in store.list(registry_prefix(model)))
     return sorted(int(name.removesuffix(".json")) for name in names if name[:8].isdigit())
-
-
-def _read(store: RecordStore, model: str, sequence: int) -> Entry:
-    return Entry(sequence=sequence, decision=json.loads(store.get(registry_key(model, sequence))))
