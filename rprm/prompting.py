@@ -70,6 +70,8 @@ class Renderer:
         self._skeleton = _skeleton(template, tokenizer)
         specials = sorted(filter(None, tokenizer.all_special_tokens), key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, specials)) or r"(?!)")
+        constant = [part for part, slot in self._skeleton if not slot]
+        self._num_special = sum(len(self._special.findall(part)) for part in constant)
         self._lead = self._leading_bos()
         self._check()
 
@@ -85,9 +87,9 @@ class Renderer:
     def prompts(self, cases: Sequence[Case]) -> list[tuple[int, ...]]:
         """`prompt` of many cases in one call of the tokenizer, which is much faster."""
         values = [slot_values(self.template, case) for case in cases]
-        plain = [not self._special.search("\0".join(one.values())) for one in values]
-        texts = [self._fill(one) for one, ok in zip(values, plain, strict=True) if ok]
-        ids = iter(self._encode(texts))
+        texts = [self._fill(one) for one in values]
+        plain = [len(self._special.findall(text)) == self._num_special for text in texts]
+        ids = iter(self._encode([text for text, ok in zip(texts, plain, strict=True) if ok]))
         return [
             self._lead + (next(ids) if ok else self._piecewise(one))
             for one, ok in zip(values, plain, strict=True)
@@ -194,12 +196,19 @@ def _chat_text(template: Template, tokenizer: Tokenizer) -> str:
 
 
 def _chat(tokenizer: Tokenizer, turns: list[dict[str, str]], **options: bool) -> str:
+    from jinja2 import TemplateError  # what runs chat templates; not needed to plan a campaign
+
     try:
         return str(tokenizer.apply_chat_template(turns, tokenize=False, **options))
     except ValueError as error:  # transformers' answer to a tokenizer without a chat template
         raise BadInput(
             "the tokenizer has no chat template, and the prompt template asks for one.",
             fix="use an instruction-tuned model's tokenizer, or a template with chat: false",
+        ) from error
+    except TemplateError as error:  # the template's own refusal, such as of a system turn
+        raise BadInput(
+            f"the tokenizer's chat template refuses the conversation: {error}.",
+            fix="use a prompt template without the turns it cannot take",
         ) from error
 
 

@@ -145,6 +145,35 @@ def test_special_tokens_written_in_data_stay_text(hostile: str) -> None:
     assert hostile in CHATML_TOKENIZER.decode(attacked)
 
 
+def test_a_special_token_is_not_made_of_two_pieces_of_data() -> None:
+    renderer = Renderer(
+        template(FRONT + "{question}|{previous_steps}{now_step}"),
+        byte_level(eos_token="</s|Step 1: >"),
+    )
+    asked = case(0, question="</s", now_step=">")
+    assert "</s|Step 1: >" in render_text(renderer.template, asked)
+    assert renderer.eos_id not in renderer.prompt(asked)
+
+
+def test_the_longest_sequence_is_the_tokenizers_if_it_says_one() -> None:
+    assert Renderer(RAW, byte_level(eos_token="</s>", model_max_length=512)).max_length == 512
+    assert Renderer(RAW, RAW_TOKENIZER).max_length is None
+
+
+def test_a_chat_template_that_drops_the_message_is_refused() -> None:
+    tokenizer = chatml()
+    tokenizer.chat_template = "<|im_start|>assistant\n"
+    with pytest.raises(BadInput, match="loses the message"):
+        Renderer(load_template("rprm"), tokenizer)
+
+
+def test_a_chat_template_that_knows_no_system_turn_says_so() -> None:
+    tokenizer = chatml()
+    tokenizer.chat_template = "{{ raise_exception('System role not supported') }}"
+    with pytest.raises(BadInput, match="System role not supported"):
+        Renderer(load_template("rprm_teacher"), tokenizer)
+
+
 def test_many_prompts_are_each_the_same_as_alone() -> None:
     renderer = Renderer(load_template("rprm"), CHATML_TOKENIZER)
     cases = [case(s, question=q) for s in range(3) for q in ("{now_step}", "<|im_end|>", "é\n")]
