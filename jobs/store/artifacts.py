@@ -154,18 +154,15 @@ class Artifact:
 
     def rows(self, start: int, stop: int) -> pa.Table:
         """Data rows start..stop, reading only the files that hold them."""
-        found, first = [], 0
-        for shard in self._sealed().shards:
-            low, high = max(start - first, 0), min(stop - first, shard.rows)
-            first += shard.rows
-            if shard.bytes and (low < high or not found):  # an empty slice still has columns
-                part = from_parquet(self._verified(shard, errors=False), None, where=self.url)
-                found.append(part.slice(low, max(high - low, 0)))
+        found: list[pa.Table] = []
+        for shard, low, high in _spans(self._sealed().shards, start, stop):
+            part = from_parquet(self._verified(shard, errors=False), None, where=self.url)
+            found.append(part.slice(low, high - low))
         return concatenate(found, None)
 
     def errors(self) -> pa.Table:
         """Rows that could not be judged: row_id, cause, detail."""
-        found = [
+        found: list[pa.Table] = [
             from_parquet(self._verified(shard, errors=True), None, where=self.url)
             for shard in self._sealed().shards
             if shard.errors_bytes
@@ -232,6 +229,20 @@ class Artifact:
             same = describe_file(found, file.name) == file
         if not same:
             raise damaged(self, 0, layout.file_key(self.address, file.name), "has changed")
+
+
+def _spans(
+    shards: Sequence[ShardRecord], start: int, stop: int
+) -> list[tuple[ShardRecord, int, int]]:
+    """Which rows of which files hold rows start..stop; an empty one, for its columns, if none."""
+    found: list[tuple[ShardRecord, int, int]] = []
+    first = 0
+    for shard in shards:
+        low, high = max(start - first, 0), min(stop - first, shard.rows)
+        if low < high:
+            found.append((shard, low, high))
+        first += shard.rows
+    return found or [(shard, 0, 0) for shard in shards if shard.bytes][:1]
 
 
 def damaged(artifact: Artifact, shard: int, key: str, what: str) -> Damaged:

@@ -1,0 +1,143 @@
+"""How do shards run on this machine?  A pool of processes over its CPUs and GPUs."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from multiprocessing.connection import wait as wait_for
+from pathlib import Path
+
+from jobs.backends.array import Array, task_of
+from jobs.backends.base import ArrayStatus, ArrayWork, Entry
+from jobs.backends.processes import Attempt, fork_context
+from jobs.backends.slots import Machine, Slots
+from jobs.spec.errors import ConfigError
+
+GRACE_S = 30.0
+"""Between asking a worker to leave and ending it; a training step and a checkpoint fit in."""
+
+
+class LocalBackend:
+    """Arrays are served in the order of their submission, as far as slots allow."""
+
+    def __init__(
+        self,
+        entry: Entry,
+        *,
+        machine: Machine,
+        logs: Path | None = None,
+        preload: Sequence[str] = (),
+        grace_s: float = GRACE_S,
+    ) -> None:
+        self._entry = entry
+        self._slots = Slots(machine)
+        self._logs = logs
+        self._context = fork_context(preload)
+        self._grace_s = grace_s
+        self._arrays: dict[str, Array] = {}
+        self._attempts: dict[tuple[str, int], tuple[Attempt, float]] = {}
+        """Running attempts by array and shard, with their deadline on the monotonic clock."""
+        self._draining = False
+
+    def submit(self, work: ArrayWork) -> None:
+        self._refuse_what_never_fits(work)
+        if not self._draining:
+            self._arrays.setdefault(work.name, Array(work)).take(work, time.monotonic())
+
+    def observe(self) -> Mapping[str, ArrayStatus]:
+        self._reap()
+        self._start()
+        return {name: array.status() for name, array in self._arrays.items()}
+
+    def wait(self, timeout_s: float) -> None:
+        sentinels = [
+            sentinel for attempt, _ in self._attempts.values() for sentinel in attempt.sentinels
+        ]
+        if sentinels:
+            wait_for(sentinels, timeout_s)
+        else:
+            time.sleep(timeout_s)
+
+    def cancel(self, name: str) -> None:
+        if name not in self._arrays:
+            return
+        self._arrays[name].stop()
+        now_s = time.monotonic()
+        for (owner, _), (attempt, _) in self._attempts.items():
+            if owner == name:
+                attempt.ask_to_leave(now_s)
+
+    def drain(self, *, hard: bool = False) -> None:
+        self._draining = True
+        now_s = time.monotonic()
+        for name in self._arrays:
+            self.cancel(name)
+        for attempt, _ in self._attempts.values():
+            if hard:
+                attempt.kill()
+            else:
+                attempt.ask_to_leave(now_s)
+
+    def close(self) -> None:
+        self.drain(hard=True)
+        for attempt, _ in self._attempts.values():
+            attempt.close()
+        self._attempts.clear()
+
+    def _reap(self) -> None:
+        now_s = time.monotonic()
+        for (name, shard), (attempt, deadline_s) in list(self._attempts.items()):
+            code = attempt.exit_code()
+            if code is None:
+                self._enforce(attempt, deadline_s, now_s)
+                continue
+            attempt.close()
+            self._slots.give_back(attempt.lease)
+            del self._attempts[name, shard]
+            self._arrays[name].end(shard, code, timed_out=attempt.timed_out and code != 0)
+
+    def _enforce(self, attempt: Attempt, deadline_s: float, now_s: float) -> None:
+        if now_s > deadline_s and not attempt.timed_out:
+            attempt.timed_out = True
+            attempt.ask_to_leave(now_s)
+        if attempt.asked_s is not None and now_s > attempt.asked_s + self._grace_s:
+            attempt.kill()
+
+    def _start(self) -> None:
+        now_s = time.monotonic()
+        for array in self._arrays.values():
+            while array.ready(now_s) and self._start_one(array, now_s):
+                pass
+
+    def _start_one(self, array: Array, now_s: float) -> bool:
+        work = array.work
+        lease = self._slots.take(cpus=work.cpus, gpus=work.gpus, processes=work.processes)
+        if lease is None:
+            return False
+        name = uuid.uuid4().hex[:8]
+        shard = array.start(name)
+        task = task_of(work, shard, name)
+        if self._logs is not None:
+            task = replace(
+                task, log_path=str(self._logs / safe_name(work.node) / f"{shard:05d}-{name}.log")
+            )
+        task = replace(task, cpus=max(1, lease.cpus // work.processes))
+        attempt = Attempt(self._context, self._entry, task, processes=work.processes, lease=lease)
+        deadline_s = now_s + work.timeout_s if work.timeout_s else float("inf")
+        self._attempts[work.name, shard] = (attempt, deadline_s)
+        return True
+
+    def _refuse_what_never_fits(self, work: ArrayWork) -> None:
+        need, have = work.gpus * work.processes, self._slots.machine.gpus
+        if need > have:
+            raise ConfigError(
+                f"stage {work.node!r} needs {need} GPUs and this machine has {have}.",
+                fix="run this campaign on a cluster, or set resources.gpus to 0 for the stage.",
+            )
+
+
+def safe_name(node: str) -> str:
+    """A node's name as a folder; node names hold characters that shells and URLs mind."""
+    return "".join(char if char.isalnum() or char in "-_.@" else "_" for char in node).rstrip("_")

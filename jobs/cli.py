@@ -1,0 +1,256 @@
+"""Which verbs does `jobs` have?  Each opens the campaign file and calls the runtime."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from jobs.backends.base import ShardTask
+from jobs.backends.slots import Machine, this_machine
+from jobs.runtime import showing
+from jobs.runtime.cleaning import collect_garbage
+from jobs.runtime.controller import Controller
+from jobs.runtime.events import read_events
+from jobs.runtime.live import JsonView, TableView, View
+from jobs.runtime.logs import configure_logging
+from jobs.runtime.retrying import request_cancel, retry_errors, retry_failures
+from jobs.runtime.running import local_backend, run_campaign
+from jobs.runtime.session import open_session
+from jobs.runtime.worker import work
+from jobs.spec.campaign import campaign_schema
+from jobs.spec.exitcodes import DRAINED, FAILED
+from jobs.store.objects import open_store
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="""Run campaigns: files that say which stages to run, on what, in which order.
+
+    A first session:
+
+    * `jobs plan campaign.yaml` shows what would run, what is reused, and why.
+    * `jobs run campaign.yaml` runs it; the same command goes on after any interruption.
+    * `jobs explain campaign.yaml STAGE` says why a stage waits or failed, and what to do.
+
+    Exit codes: 0 done · 1 a stage failed · 64 bad configuration · 75 stopped, run again to go on.
+    """,
+)
+
+CampaignFile = Annotated[
+    Path, typer.Argument(metavar="CAMPAIGN", help="The campaign's YAML file.", show_default=False)
+]
+StoreUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        envvar="RPRM_STORE",
+        help="Object store instead of the campaign's: a folder, s3://…, gs://…, az://….",
+    ),
+]
+StageName = Annotated[
+    str | None,
+    typer.Argument(metavar="[STAGE]", help="A stage's name; all when left out."),
+]
+
+
+@app.command()
+def run(
+    campaign: CampaignFile,
+    store: StoreUrl = None,
+    tracking: Annotated[
+        str | None,
+        typer.Option(help="MLflow tracking uri instead of the campaign's; `none` tracks nothing."),
+    ] = None,
+    cpus: Annotated[
+        int | None, typer.Option(min=1, help="CPU slots; by default all this process may use.")
+    ] = None,
+    json_lines: Annotated[
+        bool, typer.Option("--json", help="Events as JSON lines, also on a terminal.")
+    ] = False,
+) -> None:
+    """Run a campaign to its end.  What is done is kept; the same command goes on after a stop.
+
+    Ctrl-C (or SIGTERM) stops at safe points, a second one at once.
+    """
+    session = open_session(campaign, store=store)
+    found = this_machine()
+    machine = Machine(cpus=cpus or found.cpus, gpus=found.gpus)
+    console = Console()
+
+    def make_view(controller: Controller) -> View:
+        if json_lines or not console.is_terminal:
+            return JsonView(lambda line: print(line, flush=True))
+        title = f"campaign {session.name} on {machine.cpus} CPUs"
+        return TableView(console, progress=controller.observer.progress, title=title)
+
+    result = run_campaign(
+        session,
+        backend=local_backend(session, machine),
+        make_view=make_view,
+        uri=tracking or session.campaign.spec.tracking.uri,
+    )
+    report = Console(stderr=json_lines or not console.is_terminal)
+    showing.print_result(report, session, result, campaign)
+    if result.outcome.drained:
+        raise typer.Exit(DRAINED)
+    if not result.outcome.succeeded:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def plan(
+    campaign: CampaignFile,
+    store: StoreUrl = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One object on stdout.")] = False,
+) -> None:
+    """Show what would run, what is reused and why.  Starts nothing, writes nothing."""
+    rows = showing.plan_rows(open_session(campaign, store=store))
+    if as_json:
+        print(json.dumps([showing.as_dict(row) for row in rows]))
+    else:
+        showing.print_plan(Console(), rows)
+
+
+@app.command()
+def status(
+    campaign: CampaignFile,
+    store: StoreUrl = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One object on stdout.")] = False,
+) -> None:
+    """Show how far every stage is, with its failed shards and rows that could not be judged."""
+    session = open_session(campaign, store=store)
+    rows = showing.status_rows(session)
+    if as_json:
+        print(json.dumps([showing.as_dict(row) for row in rows]))
+    else:
+        showing.print_status(Console(), session, rows)
+
+
+@app.command()
+def explain(campaign: CampaignFile, stage: StageName = None, store: StoreUrl = None) -> None:
+    """Say why a stage waits or failed, and what to do about it."""
+    session = open_session(campaign, store=store)
+    showing.print_explanations(Console(), session, session.matching(stage), campaign)
+
+
+@app.command()
+def logs(
+    campaign: CampaignFile,
+    stage: StageName = None,
+    shard: Annotated[int | None, typer.Option(help="Only this shard.")] = None,
+    events: Annotated[
+        bool, typer.Option("--events", help="The campaign's events instead of worker output.")
+    ] = False,
+) -> None:
+    """Print what workers wrote, newest attempt last."""
+    session = open_session(campaign)
+    if events:
+        for event in read_events(session.folder.events):
+            print(json.dumps(event))
+        return
+    showing.print_logs(Console(), session, session.matching(stage), shard)
+
+
+@app.command()
+def cancel(campaign: CampaignFile, store: StoreUrl = None) -> None:
+    """Ask the running campaign to stop at safe points; `jobs run` goes on later."""
+    session = open_session(campaign, store=store)
+    request_cancel(session)
+    print(f"asked campaign {session.name} to stop.")
+
+
+@app.command()
+def retry(
+    campaign: CampaignFile,
+    stage: StageName = None,
+    store: StoreUrl = None,
+    rows: Annotated[
+        bool,
+        typer.Option(
+            "--rows", help="Also redo shards with rows that could not be judged, even if sealed."
+        ),
+    ] = False,
+) -> None:
+    """Renew the retry budgets of failed shards; `jobs run` then tries them again."""
+    session = open_session(campaign, store=store)
+    stages = session.matching(stage)
+    cleared = retry_failures(session, stages)
+    print(f"{cleared} failed attempts forgotten.")
+    if rows:
+        redone = retry_errors(session, stages)
+        for line in redone or ["no rows to redo."]:
+            print(line)
+    print(f"next: jobs run {campaign}")
+
+
+@app.command()
+def gc(
+    campaigns: Annotated[
+        list[Path],
+        typer.Argument(metavar="CAMPAIGN...", help="Campaigns whose artifacts are kept."),
+    ],
+    store: StoreUrl = None,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Remove the garbage; without it, only list it.")
+    ] = False,
+    grace_h: Annotated[
+        float, typer.Option(min=0, help="Spare unfinished work younger than this many hours.")
+    ] = 24.0,
+) -> None:
+    """List (or with --delete remove) what no given campaign needs: other artifacts, leftovers of
+    killed attempts, torn checkpoints."""
+    sessions = [open_session(path, store=store) for path in campaigns]
+    for line in collect_garbage(sessions, delete=delete, grace=timedelta(hours=grace_h)):
+        print(line)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the campaign document."""
+    print(json.dumps(campaign_schema(), indent=2))
+
+
+@app.command(hidden=True)
+def worker(
+    store: Annotated[str, typer.Option(help="Object store.")],
+    artifact: Annotated[str, typer.Option(help="Address of the artifact.")],
+    shard: Annotated[int, typer.Option(help="Index of the shard.")],
+    attempt: Annotated[str, typer.Option(help="A name no other attempt has.")] = "",
+    cpus: Annotated[int, typer.Option(min=1)] = 1,
+) -> None:
+    """Do one shard in this process; for backends that start a command per shard."""
+    task = ShardTask(
+        store_url=open_store(store, {}).url,
+        store_options={},
+        address=artifact,
+        node=artifact,
+        coordinates={},
+        shard=shard,
+        attempt=attempt or os.urandom(4).hex(),
+        cpus=cpus,
+    )
+    raise typer.Exit(work(task))
+
+
+def main() -> None:
+    """The console script: problems become one clear message and an exit code."""
+    configure_logging(json_lines=False)
+    try:
+        app()
+    except BrokenPipeError:  # `jobs status … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except Exception as error:
+        code = getattr(error, "exit_code", None)
+        if not isinstance(code, int):
+            raise
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {error}", markup=False)
+        sys.exit(code)

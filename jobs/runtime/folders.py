@@ -1,0 +1,32 @@
+"""Where does a campaign leave its logs and events on this machine?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.backends.local import safe_name
+
+WORK = Path(".rprm")
+"""Beside the campaign's own store by default, so that one folder holds all there is."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunFolder:
+    path: Path
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    def logs_of(self, node: str) -> Path:
+        """Output of one stage's workers."""
+        return self.logs / safe_name(node)
+
+
+def run_folder(campaign: str) -> RunFolder:
+    return RunFolder(path=WORK / "runs" / campaign)

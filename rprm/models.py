@@ -1,0 +1,51 @@
+"""Which folder or Hub repository does a model's name in a campaign stand for?
+
+builtin:chain_base                  shipped with the package
+models/r-prm or /any/folder         local, in Hugging Face format
+org/name                            Hugging Face Hub (training fetches it; see its `revision`)
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from importlib import resources
+from pathlib import Path
+
+from rprm.errors import BadInput
+
+BUILTIN = "builtin:"
+
+
+def locate_model(name: str) -> str:
+    """A folder, or the Hub id as it is.  Raises BadInput for an unknown builtin."""
+    if not name.startswith(BUILTIN):
+        return name
+    short = name.removeprefix(BUILTIN)
+    folder = Path(str(resources.files("rprm.data"))) / short
+    if not (folder / "config.json").is_file():
+        known = builtin_names()
+        near = difflib.get_close_matches(short, known, n=1)
+        raise BadInput(
+            f"no model {name!r} comes with this package.",
+            fix=f"did you mean {BUILTIN}{near[0]}?" if near else f"builtin: {', '.join(known)}",
+        )
+    return str(folder)
+
+
+def builtin_names() -> list[str]:
+    root = Path(str(resources.files("rprm.data")))
+    return sorted(entry.name for entry in root.iterdir() if (entry / "config.json").is_file())
+
+
+def model_digest(name: str) -> str:
+    """What pins the weights: the sha256 of a local folder's files; a Hub id pins itself by its
+    revision."""
+    folder = Path(locate_model(name))
+    if not folder.is_dir():
+        return name
+    digest = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        if file.suffix in {".safetensors", ".json", ".jinja"}:
+            digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()

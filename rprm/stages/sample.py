@@ -1,0 +1,38 @@
+"""Let a trained judge critique every step: for preference pairs, and to be measured.
+
+Reads    solutions (rows), labelled; model, a training artifact
+Writes   one row per case, critiques nested
+Facts    cases, critiques, unparsed, critique_tokens
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+import pyarrow as pa
+
+from rprm.prompting import load_template
+from rprm.stages.critiquing import PRELOAD, critique_rows, model_writer
+from rprm.stages.io import StageIO
+from rprm.stages.params import Critiquing
+
+
+class Sample:
+    kind: ClassVar[str] = "map"
+    version: ClassVar[str] = "1"
+    preload: ClassVar[tuple[str, ...]] = PRELOAD
+
+    class Params(Critiquing):
+        pass
+
+    def __init__(self, params: Params) -> None:
+        self.params = params
+
+    def digests(self) -> Mapping[str, str]:
+        return {"template": load_template(self.params.template).sha256}
+
+    def run(self, io: StageIO, rows: pa.Table) -> Iterator[pa.Table]:
+        model = io.artifact("model")
+        writer = model_writer(str(model.path("model")), model.address, self.params, io)
+        return critique_rows(io, rows, writer, self.params)

@@ -1,0 +1,48 @@
+"""Make solutions of the small world, with exact labels.
+
+Writes   solutions, one row each
+Facts    solutions, solutions_with_error, steps
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import pyarrow as pa
+from pydantic import Field
+
+from rprm.data import chains
+from rprm.data.tables import solutions_to_table
+from rprm.stages.io import StageIO
+from rprm.stages.params import SplitName, StageParams
+
+
+class World:
+    kind: ClassVar[str] = "map"
+    version: ClassVar[str] = "1"
+    preload: ClassVar[tuple[str, ...]] = ()
+
+    class Params(StageParams):
+        solutions: int = Field(gt=0)
+        split: SplitName
+        """Splits share no problem, whatever the seeds."""
+        seed: int = 0
+
+    def __init__(self, params: Params) -> None:
+        self.params = params
+
+    def num_rows(self) -> int:
+        return self.params.solutions
+
+    def run(self, io: StageIO, rows: pa.Table) -> Iterator[pa.Table]:
+        made = [
+            chains.solution(self.params.seed, index, self.params.split)
+            for index in rows.column("row").to_pylist()
+        ]
+        io.note(
+            solutions=len(made),
+            solutions_with_error=sum(one.label >= 0 for one in made),
+            steps=sum(len(one.steps) for one in made),
+        )
+        yield solutions_to_table(made)

@@ -1,0 +1,1 @@
+"""Stages that do next to nothing, for tests of the job system."""
