@@ -1,4 +1,4 @@
-"""Which samples run side by side, and in which order?  Pure: requests in, units and sizes out."""
+"""Which samples run side by side, and how large are the buffers?  Pure: requests in, sizes out."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rprm.engines.base import Request, SamplingParams
+
+MOST_PLACES = 16
+"""Samples that share one stored prompt; a request with more becomes several units."""
+
+FIRST_COLUMNS = 128
+"""Sampled columns at first; they double while texts turn out longer."""
+
+UNIT_SPARE = 2
+"""Prompt slots per slot that full units would need: a unit holds its slot to its last sample."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,67 +24,97 @@ class Limits:
     rows: int
     """Samples that run side by side."""
     batch_tokens: int
-    """Rows times columns of the key-value buffers."""
+    """Tokens whose keys and values are kept at once."""
     prefill_tokens: int
     """Prompt tokens in one forward pass, unless a single prompt is longer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unit:
-    """Samples of one prompt that join the batch together; their prompt is computed once."""
+    """Samples of one prompt that join the batch together; the prompt is computed once."""
 
     request: int
     """Index of the request."""
     prompt_T: tuple[int, ...]
     seed: int
     samples: range
+    carried_T: tuple[int, ...] = ()
+    """Tokens already sampled, when a single sample was set aside to make room."""
+    carried_p_yes_T: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shape:
-    """Size of the buffers."""
+    """Sizes of the buffers."""
 
     rows: int
+    units: int
+    places: int
+    prompt: int
     columns: int
-    """Enough for the longest prompt with the longest completion, and slack to slide in."""
+    most_columns: int
+    """Enough for the longest completion with slack to slide in."""
 
 
-def shape_for(units: Sequence[Unit], params: SamplingParams, limits: Limits) -> Shape:
-    """As many rows as fit when every one of them gets as long as it may."""
-    longest = max(len(unit.prompt_T) for unit in units) + params.max_tokens
-    columns = longest + max(64, longest // 4)
-    wanted = sum(len(unit.samples) for unit in units)
-    return Shape(
-        rows=max(1, min(limits.rows, wanted, limits.batch_tokens // columns)), columns=columns
-    )
+def places_for(requests: Sequence[Request]) -> int:
+    return min(MOST_PLACES, max(request.n for request in requests))
 
 
-def units_of(requests: Sequence[Request], *, most: int) -> list[Unit]:
-    """Longest prompts first, so that neighbours need little padding and the end is short.
-
-    A request with more than `most` samples becomes several units.
-    """
+def units_of(requests: Sequence[Request], *, places: int) -> list[Unit]:
+    """Longest prompts first, so that neighbours need little padding and the end is short."""
     units = [
         Unit(
             request=index,
             prompt_T=request.prompt_T,
             seed=request.seed,
-            samples=range(first, min(first + most, request.first_sample + request.n)),
+            samples=range(first, min(first + places, request.first_sample + request.n)),
         )
         for index, request in enumerate(requests)
-        for first in range(request.first_sample, request.first_sample + request.n, most)
+        for first in range(request.first_sample, request.first_sample + request.n, places)
     ]
     return sorted(units, key=lambda unit: (-len(unit.prompt_T), unit.prompt_T, unit.request))
 
 
-def next_group(queue: Sequence[Unit], *, free_rows: int, prefill_tokens: int) -> int:
-    """How many units from the front of the queue may join now, in one prefill."""
+def shape_for(units: Sequence[Unit], params: SamplingParams, limits: Limits) -> Shape:
+    """As many rows as fit while texts have their first length; longer ones get fewer rows."""
+    places = max(len(unit.samples) for unit in units)
+    prompt = max(len(unit.prompt_T) for unit in units)
+    most_columns = params.max_tokens + max(64, params.max_tokens // 4)
+    columns = min(FIRST_COLUMNS, most_columns)
+    per_unit = UNIT_SPARE * prompt + places * columns
+    by_memory = max(1, limits.batch_tokens // per_unit)
+    wanted = max(1, min(by_memory, limits.rows // places, len(units)))
+    return Shape(
+        rows=wanted * places,
+        units=min(UNIT_SPARE * wanted, len(units)),
+        places=places,
+        prompt=prompt,
+        columns=columns,
+        most_columns=most_columns,
+    )
+
+
+def rows_that_fit(shape: Shape, limits: Limits, *, columns: int) -> int:
+    """How many rows may stay when the buffers get `columns` columns; a unit's at the least."""
+    left = limits.batch_tokens - shape.units * shape.prompt
+    return max(shape.places, min(shape.rows, left // columns))
+
+
+def next_group(
+    queue: Sequence[Unit], *, free_rows: int, free_units: int, prefill_tokens: int
+) -> int:
+    """How many units from the front of the queue may join now, in one prefill.
+
+    A sample that was set aside comes back alone: its columns differ from everyone else's.
+    """
     count = rows = width = 0
     for unit in queue:
         rows += len(unit.samples)
-        width = max(width, len(unit.prompt_T))
+        width = max(width, len(unit.prompt_T) + len(unit.carried_T))
         too_wide = count > 0 and width * (count + 1) > prefill_tokens
-        if rows > free_rows or too_wide:
+        if rows > free_rows or count >= free_units or too_wide or (count and unit.carried_T):
             break
         count += 1
+        if unit.carried_T:
+            break
     return count

@@ -1,47 +1,29 @@
 """What is the state of the samples that run now, and what does one more token do to it?
 
-Axes: B rows, C columns, V vocabulary, U prompts of a prefill, T tokens.
+Axes: B rows, U units, V vocabulary, T tokens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import torch
+from transformers.cache_utils import DynamicCache
 
 from rprm.engines.base import SamplingParams
-from rprm.engines.batching import Shape, Unit
-from rprm.engines.drawing import choose, uniforms
-from rprm.engines.kv_cache import AlignedCache, Window
+from rprm.engines.batching import Limits, Shape, Unit, rows_that_fit
+from rprm.engines.drawing import choose
+from rprm.engines.forward import decode_step, prefill, start_bias
+from rprm.engines.kv_cache import KVStore, Layout
+from rprm.engines.rows import Draft, Row, Slot, closing_gaps
 from rprm.engines.verdict_tokens import VerdictTokens
-
-
-@dataclass(slots=True)
-class Row:
-    """One running sample."""
-
-    request: int
-    sample: int
-    seed: int
-    first: int
-    """Column of its first sampled token."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Draft:
-    """A sample that has run, not yet turned into text."""
-
-    request: int
-    sample: int
-    token_ids: list[int]
-    p_yes_T: list[float]
-    """P(Yes) at each of those tokens; empty without a verdict format."""
+from rprm.engines.written import Written
 
 
 class RunningBatch:
-    """Rows aligned at their newest token: buffers of tokens and beliefs beside the KV cache."""
+    """Dense rows aligned at their newest token."""
 
     def __init__(
         self,
@@ -53,95 +35,111 @@ class RunningBatch:
     ) -> None:
         self.model, self.params, self.verdict, self.ending_V = model, params, verdict, ending_V
         self.shape = shape
-        self.window = Window()
-        self.cache = AlignedCache(self.window)
-        self.rows: list[Row] = []
         self.device = ending_V.device
-        self.tokens_BC = self._buffer(torch.int64)
-        self.p_yes_BC = self._buffer(torch.float32)
-        self.uniforms_BC = self._buffer(torch.float64)
-        self.mask_BC = self._buffer(torch.bool)
-        self.start_B = torch.zeros(shape.rows, dtype=torch.int64, device=self.device)
-        self.last_B = torch.zeros(shape.rows, dtype=torch.int64, device=self.device)
-
-    def _buffer(self, dtype: torch.dtype) -> torch.Tensor:
-        return torch.zeros(self.shape.rows, self.shape.columns, dtype=dtype, device=self.device)
+        self.layout = Layout(places=shape.places)
+        self.store = KVStore(
+            self.layout,
+            rows=shape.rows,
+            units=shape.units,
+            columns=shape.columns,
+            prompt=shape.prompt,
+        )
+        self.written = Written(
+            rows=shape.rows,
+            columns=shape.columns,
+            device=self.device,
+            random=params.temperature > 0,
+        )
+        self.rows: list[Row] = []
+        self.slots: list[Slot] = []
 
     @property
     def free_rows(self) -> int:
         return self.shape.rows - len(self.rows)
 
+    @property
+    def free_units(self) -> int:
+        return self.shape.units - len(self.slots)
+
     @torch.inference_mode()
     def join(self, units: Sequence[Unit]) -> None:
-        """Prefill the prompts of `units` and draw the first token of each of their samples."""
-        from transformers.cache_utils import DynamicCache
-
-        width = max(len(unit.prompt_T) for unit in units)
-        self._make_room(width)
+        """Prefill the prompts of `units` and draw the next token of each of their samples."""
+        carried = len(units[0].carried_T)
         prefilled = DynamicCache()
-        logits_UV = prefill(self.model, [unit.prompt_T for unit in units], cache=prefilled)
-        self.cache.reserve(prefilled, rows=self.shape.rows, columns=self.shape.columns)
-        old = len(self.rows)
+        logits_UV = prefill(
+            self.model, [unit.prompt_T + unit.carried_T for unit in units], cache=prefilled
+        )
+        if not self.rows:
+            self.layout.column = self.layout.first = carried
+        elif self.layout.column < carried:
+            self._shift(column=carried, columns=self.shape.columns)
+        fresh_rows, fresh_slots = len(self.rows), len(self.slots)
         for unit in units:
             self._enter(unit)
-        fresh = slice(old, len(self.rows))
-        prompts = torch.tensor(
-            [index for index, unit in enumerate(units) for _ in unit.samples], device=self.device
+        self.store.put(slice(fresh_slots, len(self.slots)), prefilled, carried=carried)
+        if carried:
+            self.store.put_sampled(fresh_rows, prefilled, carried=carried)
+        self._changed()
+        owners = [index for index, unit in enumerate(units) for _ in unit.samples]
+        self._draw(
+            slice(fresh_rows, len(self.rows)), logits_UV[torch.tensor(owners, device=self.device)]
         )
-        self.window.rows = len(self.rows)
-        self.cache.put(fresh, prefilled, prompts)
-        self._draw(fresh, logits_UV[prompts])
-
-    def _make_room(self, width: int) -> None:
-        """The prompts must fit left of the current column."""
-        if not self.rows:
-            self.window.first = 0
-            self.window.column = width
-        elif self.window.column < width:
-            raise AssertionError("prompts join longest first")
 
     def _enter(self, unit: Unit) -> None:
-        column, columns = self.window.column, self.shape.columns
-        start = column - len(unit.prompt_T)
-        low, high = len(self.rows), len(self.rows) + len(unit.samples)
-        self.start_B[low:high] = start
-        self.last_B[low:high] = column + self.params.max_tokens - 1
-        self.mask_BC[low:high, :start] = False
-        self.mask_BC[low:high, start:] = True
-        self.window.first = min(self.window.first, start)
-        for row, sample in enumerate(unit.samples, start=low):
-            self.rows.append(Row(unit.request, sample, unit.seed, column))
-            if self.params.temperature > 0:
-                stretch = uniforms(unit.seed, sample, start=0, count=columns - column)
-                self.uniforms_BC[row, column:] = torch.from_numpy(stretch)
+        slot = Slot(unit, len(self.slots), len(unit.samples))
+        self.slots.append(slot)
+        column = self.layout.column
+        for place, sample in enumerate(unit.samples):
+            row = Row(slot, place, sample, column - len(unit.carried_T))
+            self.written.enter(len(self.rows), row, column)
+            self.rows.append(row)
+
+    def _changed(self) -> None:
+        """Rows have come, gone or moved: say anew what the model sees."""
+        layout, rows, places = self.layout, self.rows, self.shape.places
+        lengths = [len(slot.unit.prompt_T) for slot in self.slots]
+        layout.rows, layout.units = len(rows), len(self.slots)
+        layout.width = max(lengths, default=0)
+        layout.first = min((row.first for row in rows), default=layout.column)
+        place_of_row = [row.slot.index * places + row.place for row in rows]
+        row_of_place = [0] * (len(self.slots) * places)
+        for index, place in enumerate(place_of_row):
+            row_of_place[place] = index
+        layout.place_of_row = self._integers(place_of_row)
+        layout.row_of_place = self._integers(row_of_place)
+        layout.first_columns = self._integers([row.first for row in rows])
+        layout.prompt_lengths = self._integers([lengths[row.slot.index] for row in rows])
+        layout.sampled_bias = start_bias(layout.first_columns, self.shape.columns)
+        layout.prompt_bias = start_bias(layout.width - self._integers(lengths), layout.width)
+        self.last_B = layout.first_columns + (self.params.max_tokens - 1)
+        self.offset_B = layout.prompt_lengths - layout.first_columns
+
+    def _integers(self, numbers: Sequence[int]) -> torch.Tensor:
+        return torch.tensor(numbers, dtype=torch.int64, device=self.device)
 
     @torch.inference_mode()
     def step(self) -> None:
-        """Draw the next token of every row."""
-        if self.window.column + 1 >= self.shape.columns:
-            self._slide()
-        rows, column, window = len(self.rows), self.window.column, self.window
-        window.rows = rows
-        output = self.model(
-            input_ids=self.tokens_BC[:rows, column : column + 1],
-            attention_mask=self.mask_BC[:rows, window.first : column + 1],
-            position_ids=(column - self.start_B[:rows])[:, None],
-            past_key_values=self.cache.view,
-            use_cache=True,
+        """Draw the next token of every row.  A column must be free for it."""
+        rows, column = len(self.rows), self.layout.column
+        logits_BV = decode_step(
+            self.model,
+            self.store,
+            self.written.tokens_BC[:rows, column : column + 1],
+            self.offset_B + column,
         )
-        window.column = column + 1
-        self._draw(slice(0, rows), output.logits[:, -1])
+        self.layout.column = column + 1
+        self._draw(slice(0, rows), logits_BV)
 
     def _draw(self, rows: slice, logits_BV: torch.Tensor) -> None:
-        column = self.window.column
+        column, written = self.layout.column, self.written
         if self.verdict is not None:
             yes, no = self.verdict.yes, self.verdict.no
-            self.p_yes_BC[rows, column] = torch.sigmoid(
+            written.p_yes_BC[rows, column] = torch.sigmoid(
                 logits_BV[:, yes].float() - logits_BV[:, no].float()
             )
-        self.tokens_BC[rows, column] = choose(
+        written.tokens_BC[rows, column] = choose(
             logits_BV,
-            self.uniforms_BC[rows, column],
+            written.uniforms_BC[rows, column],
             temperature=self.params.temperature,
             top_p=self.params.top_p,
         )
@@ -149,88 +147,88 @@ class RunningBatch:
     @torch.inference_mode()
     def maybe_finished(self) -> list[int]:
         """Rows whose newest token may be their last: an ending token, or the length limit."""
-        rows, column = len(self.rows), self.window.column
-        tokens_B = self.tokens_BC[:rows, column]
-        ended_B = self.ending_V[tokens_B] | (self.last_B[:rows] <= column)
+        rows, column = len(self.rows), self.layout.column
+        tokens_B = self.written.tokens_BC[:rows, column]
+        ended_B = self.ending_V[tokens_B] | (self.last_B <= column)
         found: list[int] = ended_B.nonzero().flatten().tolist()
         return found
 
-    def draft(self, row: int) -> Draft:
-        """What row `row` has written so far."""
-        record, stop = self.rows[row], self.window.column + 1
+    def draft(self, index: int) -> Draft:
+        row, written = self.rows[index], self.written
+        so_far = slice(row.first, self.layout.column + 1)
         return Draft(
-            request=record.request,
-            sample=record.sample,
-            token_ids=self.tokens_BC[row, record.first : stop].tolist(),
-            p_yes_T=[]
-            if self.verdict is None
-            else self.p_yes_BC[row, record.first : stop].tolist(),
+            request=row.slot.unit.request,
+            sample=row.sample,
+            token_ids=written.tokens_BC[index, so_far].tolist(),
+            p_yes_T=[] if self.verdict is None else written.p_yes_BC[index, so_far].tolist(),
         )
 
     @torch.inference_mode()
     def leave(self, leaving: Sequence[int]) -> None:
         """Drop rows; the last ones move into their places."""
-        gone = set(leaving)
-        kept = len(self.rows) - len(gone)
-        targets = [row for row in sorted(gone) if row < kept]
-        sources = [row for row in range(kept, len(self.rows)) if row not in gone]
-        for source, target in zip(sources, targets, strict=True):
+        for index in leaving:
+            self.rows[index].slot.live -= 1
+        moves = closing_gaps(leaving, len(self.rows))
+        for source, target in zip(moves.sources, moves.targets, strict=True):
             self.rows[target] = self.rows[source]
-        del self.rows[kept:]
-        if sources:
-            self._move(torch.tensor(sources), torch.tensor(targets))
-        if self.rows:
-            self.window.first = int(self.start_B[:kept].min())
+        del self.rows[len(self.rows) - len(leaving) :]
+        if moves.sources:
+            sources, targets = self._integers(moves.sources), self._integers(moves.targets)
+            self.store.move_rows(sources, targets)
+            self.written.move(sources, targets)
+        self._free_slots()
+        self._changed()
 
-    def _move(self, sources: torch.Tensor, targets: torch.Tensor) -> None:
-        sources, targets = sources.to(self.device), targets.to(self.device)
-        self.cache.move(sources, targets)
-        for buffer in (
-            self.tokens_BC,
-            self.p_yes_BC,
-            self.uniforms_BC,
-            self.mask_BC,
-            self.start_B,
-            self.last_B,
-        ):
-            buffer[targets] = buffer[sources]
+    def _free_slots(self) -> None:
+        empty = [slot.index for slot in self.slots if slot.live == 0]
+        moves = closing_gaps(empty, len(self.slots))
+        for source, target in zip(moves.sources, moves.targets, strict=True):
+            self.slots[target] = self.slots[source]
+            self.slots[target].index = target
+        del self.slots[len(self.slots) - len(empty) :]
+        if moves.sources:
+            self.store.move_units(self._integers(moves.sources), self._integers(moves.targets))
 
-    def _slide(self) -> None:
-        """Move everything to the left edge; possible because no row outgrows the columns."""
-        offset, column, rows = self.window.first, self.window.column, len(self.rows)
-        self.window.rows = rows
-        self.cache.resize(columns=self.shape.columns)
-        for buffer in (self.tokens_BC, self.p_yes_BC, self.mask_BC):
-            buffer[:rows, : column + 1 - offset] = buffer[:rows, offset : column + 1].clone()
-        self.mask_BC[:rows, column + 1 - offset :] = True
-        self.start_B -= offset
-        self.last_B -= offset
-        self.window.first, self.window.column = 0, column - offset
-        for index, row in enumerate(self.rows):
-            row.first -= offset
-            if self.params.temperature > 0:
-                begin = self.window.column + 1
-                stretch = uniforms(
-                    row.seed, row.sample, start=begin - row.first, count=self.shape.columns - begin
-                )
-                self.uniforms_BC[index, begin:] = torch.from_numpy(stretch)
+    def make_room(self, limits: Limits) -> list[Unit]:
+        """Have a free column for the next token; returns samples that no longer fit.
 
+        The newest rows are set aside: they lose the least, and come back through the queue.
+        """
+        columns, used = self.shape.columns, self.layout.column + 1 - self.layout.first
+        if self.layout.column + 1 < columns:
+            return []
+        if 2 * used > columns:
+            columns = min(2 * columns, self.shape.most_columns)
+        fit = rows_that_fit(self.shape, limits, columns=columns)
+        too_many = range(fit, len(self.rows))
+        aside = [self._set_aside(index) for index in too_many]
+        if aside:
+            self.leave(too_many)
+        self.shape = replace(self.shape, rows=fit)
+        self._shift(column=self.layout.column - self.layout.first, columns=columns)
+        return aside
 
-def prefill(model: Any, prompts_U: Sequence[Sequence[int]], *, cache: Any) -> torch.Tensor:
-    """Run left-padded prompts; the logits after each prompt's last token."""
-    device = model.device
-    width = max(len(prompt) for prompt in prompts_U)
-    ids = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts_U])
-    pads = torch.tensor([width - len(prompt) for prompt in prompts_U])
-    mask = torch.arange(width) >= pads[:, None]
-    positions = (torch.arange(width) - pads[:, None]).clamp_(min=0)
-    output = model(
-        input_ids=ids.to(device),
-        attention_mask=mask.to(device),
-        position_ids=positions.to(device),
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    logits_UV: torch.Tensor = output.logits[:, -1]
-    return logits_UV
+    def _set_aside(self, index: int) -> Unit:
+        draft, row = self.draft(index), self.rows[index]
+        return replace(
+            row.slot.unit,
+            samples=range(row.sample, row.sample + 1),
+            carried_T=tuple(draft.token_ids),
+            carried_p_yes_T=tuple(draft.p_yes_T),
+        )
+
+    @torch.inference_mode()
+    def _shift(self, *, column: int, columns: int) -> None:
+        """Move what is written so that the current column becomes `column` of `columns`."""
+        layout = self.layout
+        first, used = layout.first, layout.column - layout.first
+        to = column - used
+        self.store.shift(used=used, to=to, columns=columns)
+        for row in self.rows:
+            row.first += to - first
+        self.written = self.written.shifted(
+            self.rows, first=first, used=used + 1, to=to, columns=columns
+        )
+        self.shape = replace(self.shape, columns=columns)
+        layout.column = column
+        self._changed()

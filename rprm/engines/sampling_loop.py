@@ -15,8 +15,10 @@ from typing import Any
 import torch
 
 from rprm.engines.base import Completion, Request, Sample, SamplingParams
-from rprm.engines.batching import Limits, next_group, shape_for, units_of
-from rprm.engines.running import Draft, RunningBatch, prefill
+from rprm.engines.batching import Limits, Unit, next_group, places_for, shape_for, units_of
+from rprm.engines.forward import prefill
+from rprm.engines.rows import Draft
+from rprm.engines.running import RunningBatch
 from rprm.engines.stopping import ending_mask, find_first, first_of, tail_contains
 from rprm.engines.tokenizers import Tokenizer, decode
 from rprm.engines.verdict_tokens import VerdictTokens, verdict_token_ids
@@ -62,35 +64,37 @@ class SamplingLoop:
 
     def run(self) -> Iterator[Completion]:
         """Yield each request's completion as soon as its last sample is done."""
-        units = units_of(self.requests, most=self.limits.rows)
-        if not units:
+        if not self.requests:
             return
-        batch = self._batch(units_of(self.requests, most=self.limits.rows))
-        queue = deque(units_of(self.requests, most=batch.shape.rows))
+        queue = deque(units_of(self.requests, places=places_for(self.requests)))
+        batch = self._batch(queue)
         while queue or batch.rows:
             if not self._refill(batch, queue):
+                queue.extendleft(batch.make_room(self.limits))
                 batch.step()
             yield from self._finish(batch)
         yield from self._read_probes()
 
-    def _batch(self, units: list[Any]) -> RunningBatch:
-        shape = shape_for(units, self.params, self.limits)
+    def _batch(self, units: Sequence[Unit]) -> RunningBatch:
         ending_V = torch.from_numpy(ending_mask(self.judge.texts_V, self.params.stop))
         ending_V[list(self.judge.eos)] = True
+        shape = shape_for(units, self.params, self.limits)
         device = self.judge.model.device
         return RunningBatch(self.judge.model, self.params, self.tokens, ending_V.to(device), shape)
 
-    def _refill(self, batch: RunningBatch, queue: deque[Any]) -> bool:
+    def _refill(self, batch: RunningBatch, queue: deque[Unit]) -> bool:
         """Let waiting prompts join when that pays; True when some did."""
         if not queue or batch.free_rows * REFILL_SHARE < batch.shape.rows:
             return False
         count = next_group(
-            queue, free_rows=batch.free_rows, prefill_tokens=self.limits.prefill_tokens
+            queue,
+            free_rows=batch.free_rows,
+            free_units=batch.free_units,
+            prefill_tokens=self.limits.prefill_tokens,
         )
-        if count == 0:
-            return False
-        batch.join([queue.popleft() for _ in range(count)])
-        return True
+        if count:
+            batch.join([queue.popleft() for _ in range(count)])
+        return count > 0
 
     def _finish(self, batch: RunningBatch) -> Iterator[Completion]:
         done: list[int] = []

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from rprm.engines import grouped_attention
 from rprm.engines.base import Completion, Refused, Request, SamplingParams
 from rprm.engines.batching import Limits
 from rprm.engines.sampling_loop import Judge, SamplingLoop
@@ -168,7 +169,14 @@ def load_model(folder: Path, options: EngineOptions) -> Any:
             fix="check that config.json and the safetensors files belong together.",
         ) from problem
     _require_plain_attention(model, folder)
-    return model.to(device).eval().requires_grad_(False)
+    return with_grouped_attention(model.to(device).eval().requires_grad_(False))
+
+
+def with_grouped_attention(model: Any) -> Any:
+    """Let samples of a prompt share its keys, where the model's attention can do that."""
+    if model.config._attn_implementation == "sdpa" and model._can_set_attn_implementation():
+        model.set_attn_implementation(grouped_attention.NAME)
+    return model
 
 
 def _require_files(folder: Path) -> None:

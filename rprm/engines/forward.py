@@ -1,0 +1,88 @@
+"""How is the model called: once for prompts, then once per sampled token?
+
+Axes: U prompts, A rows, P prompt columns, C sampled columns, W both side by side, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+
+from rprm.engines import grouped_attention
+from rprm.engines.kv_cache import KVStore, Layout
+
+
+def prefill(model: Any, prompts_U: Sequence[Sequence[int]], *, cache: Any) -> torch.Tensor:
+    """Run left-padded prompts; the logits after each prompt's last token (U V)."""
+    device = model.device
+    width = max(len(prompt) for prompt in prompts_U)
+    ids = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts_U])
+    pads = torch.tensor([width - len(prompt) for prompt in prompts_U])
+    mask = torch.arange(width) >= pads[:, None]
+    positions = (torch.arange(width) - pads[:, None]).clamp_(min=0)
+    output = model(
+        input_ids=ids.to(device),
+        attention_mask=mask.to(device),
+        position_ids=positions.to(device),
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    logits_UV: torch.Tensor = output.logits[:, -1]
+    return logits_UV
+
+
+def decode_step(
+    model: Any, store: KVStore, tokens_A1: torch.Tensor, positions_A: torch.Tensor
+) -> torch.Tensor:
+    """Run the newest token of every row; the logits after it (A V)."""
+    grouped = is_grouped(model)
+    layout = store.layout
+    if grouped:
+        layout.unrolled = None
+        mask = torch.zeros(1, 1, 1, 1, device=tokens_A1.device)  # the buffers carry their own
+    else:
+        layout.unrolled, mask = unrolled(layout)
+    with grouped_attention.reading(store) if grouped else nullcontext():
+        output = model(
+            input_ids=tokens_A1,
+            attention_mask=mask,
+            position_ids=positions_A[:, None],
+            past_key_values=store.view,
+            use_cache=True,
+        )
+    logits_AV: torch.Tensor = output.logits[:, -1]
+    return logits_AV
+
+
+def is_grouped(model: Any) -> bool:
+    return bool(model.config._attn_implementation == grouped_attention.NAME)
+
+
+def unrolled(layout: Layout) -> tuple[torch.Tensor, torch.Tensor]:
+    """Each row's prompt and sampled tokens side by side, padded on the left: index and mask."""
+    prompt_A, first_A = layout.prompt_lengths, layout.first_columns
+    totals_A = prompt_A + layout.column + 1 - first_A
+    width = int(totals_A.max())
+    at_AW = torch.arange(width, device=totals_A.device) - (width - totals_A)[:, None]
+    in_prompt_AW = at_AW < prompt_A[:, None]
+    prompt_AW = layout.width - prompt_A[:, None] + at_AW
+    sampled_AW = layout.width + (first_A - layout.first - prompt_A)[:, None] + at_AW
+    index_AW = torch.where(in_prompt_AW, prompt_AW, sampled_AW).clamp_(min=0)
+    return index_AW, at_AW >= 0
+
+
+def start_bias(starts: torch.Tensor, width: int) -> torch.Tensor | None:
+    """Minus infinity left of each start, for scores of shape (rows, heads, queries, width).
+
+    None when there is nothing to hide.
+    """
+    hidden = torch.arange(width, device=starts.device) < starts[:, None]
+    if not bool(hidden.any()):
+        return None
+    return torch.zeros(hidden.shape, device=starts.device).masked_fill_(hidden, -torch.inf)[
+        :, None, None
+    ]
