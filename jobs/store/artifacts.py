@@ -71,8 +71,8 @@ class Artifact:
         """One listing however many shards there are, and one look for the seal."""
         done: set[int] = set()
         failures: dict[int, list[Failure]] = {}
-        for entry in self.store.list(layout.shards_prefix(self.address)):
-            key = self._shard_key(entry)
+        for name in self.store.names(layout.shards_prefix(self.address)):
+            key = layout.parse_shard_key(f"shards/{name}")
             if key is not None and key.kind == "done":
                 done.add(key.shard)
             elif key is not None and key.kind == "failed":

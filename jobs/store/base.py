@@ -57,6 +57,10 @@ class ObjectStore(Protocol):
         """Everything below the folder `prefix`, sorted by key, from one listing."""
         ...
 
+    def names(self, folder: str) -> Sequence[str]:
+        """Names of the objects directly in a folder: one listing, and cheaper than `list`."""
+        ...
+
     def delete(self, keys: Iterable[str]) -> None:
         """Remove in the given order; what is already gone is fine."""
         ...

@@ -62,6 +62,11 @@ class BucketStore:
         ]
         return sorted(entries, key=lambda entry: entry.key)
 
+    def names(self, folder: str) -> Sequence[str]:
+        with explained("list", self._where(folder)):
+            found = obstore.list_with_delimiter(self.client, check_key(folder))
+        return sorted(meta["path"].rpartition("/")[2] for meta in found["objects"])
+
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:  # one by one: a bulk delete promises no order
             with explained("delete", self._where(key)):

@@ -6,6 +6,7 @@ leaves its leftover in `.staging`, where no listing looks and `gc` sweeps.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import uuid
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 STAGING = ".staging"
+
+MOVES = 100
+"""A sweeper of empty folders may remove one just before it is used; not this often in a row."""
 
 Fill = Callable[[BinaryIO], object]
 
@@ -35,7 +39,7 @@ def create_file(root: Path, key: str, fill: Fill) -> bool:
         return False
     staged = _stage(root, fill, durable=True)
     try:
-        _into_place(root / key, lambda target: os.link(staged, target))
+        _into_place(root / key, lambda target: _link(staged, target))
     except FileExistsError:
         return False
     finally:
@@ -76,12 +80,20 @@ def _stage(root: Path, fill: Fill, *, durable: bool) -> Path:
     return staged
 
 
-def _into_place(target: Path, move: Callable[[Path], object]) -> None:
+def _into_place(target: Path, move: Callable[[Path], object]) -> object:
+    for _ in range(MOVES):
+        try:
+            return move(target)
+        except FileNotFoundError:  # no such folder: not yet, or not any more
+            target.parent.mkdir(parents=True, exist_ok=True)
+    return move(target)
+
+
+def _link(staged: Path, target: Path) -> None:
     try:
-        move(target)
-    except FileNotFoundError:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        move(target)
+        os.link(staged, target)
+    except PermissionError as error:  # how Linux says that this kind of disk cannot
+        raise OSError(errno.ENOTSUP, "the disk has no hard links") from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -55,6 +55,8 @@ def _of_disk(error: OSError, what: str) -> StoreError:
         )
     if error.errno == errno.ENOENT:
         return NotFound(said, fix="check the path; nothing has been written there yet")
+    if error.errno == errno.ENOTSUP:
+        return StoreError(said, fix="put the store on a local disk or NFS, or in a bucket")
     if error.errno in DENIED:
         return StoreError(said, fix="give this user read and write access, or set spec.store.url")
     if error.errno in IN_THE_WAY:
@@ -84,6 +86,8 @@ def _advice(error: Exception, text: str) -> str:
         return "correct spec.store.options"
     if isinstance(error, ValueError) or "recognise URL" in text:
         return "correct spec.store.url"
+    if "Generic Config error" in text:
+        return "correct spec.store.options"
     if METADATA_HOST in text:
         return f"no credentials were found: {CREDENTIALS}"
     return "check that the endpoint, the region and the network are right and the service is up"

@@ -8,6 +8,7 @@ hides the error number that tells a full disk from a broken one.
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -52,9 +53,13 @@ class FolderStore:
         with explained("list", str(top)):
             entries = [
                 Entry(key=key, size=stat.st_size, modified=_time(stat))
-                for key, stat in _walk(top, f"{prefix}/" if prefix else "")
+                for key, stat in _walk(str(top), f"{prefix}/" if prefix else "")
             ]
         return sorted(entries, key=lambda entry: entry.key)
+
+    def names(self, folder: str) -> Sequence[str]:
+        with explained("list", str(self._path(folder))):
+            return sorted(item.name for item in _scan(str(self._path(folder))) if item.is_file())
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -91,10 +96,10 @@ class FolderStore:
         return path
 
     def check(self) -> None:
-        probe = f"{STAGING}/probe-{os.getpid()}"
+        probe = f"{STAGING}/probe-{uuid.uuid4().hex}"
         with explained("write", str(self.root)):
-            replace_file(self.root, probe, from_bytes(b""), durable=False)
-            (self.root / probe).unlink(missing_ok=True)
+            create_file(self.root, probe, from_bytes(b""))
+            (self.root / probe).unlink()
             os.listdir(self.root)
 
     def _path(self, key: str) -> Path:
@@ -116,17 +121,20 @@ def open_folder(path: Path) -> FolderStore:
     return FolderStore(root)
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Every file below a folder; what vanishes meanwhile was never listed."""
+def _scan(folder: str) -> Sequence[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as scan:
-            found = list(scan)
+            return list(scan)
     except (FileNotFoundError, NotADirectoryError):
-        return
-    for item in found:
+        return ()
+
+
+def _walk(folder: str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Every file below a folder; what vanishes meanwhile was never listed."""
+    for item in _scan(folder):
         if item.is_dir():
             if item.name != STAGING or prefix:
-                yield from _walk(Path(item.path), f"{prefix}{item.name}/")
+                yield from _walk(item.path, f"{prefix}{item.name}/")
             continue
         try:
             yield f"{prefix}{item.name}", item.stat()

@@ -117,6 +117,13 @@ def test_one_listing_is_recursive_sorted_and_bounded_by_folders(store: ObjectSto
     assert [entry.size for entry in store.list("a")] == [7, 5, 4]
 
 
+def test_the_names_in_one_folder_leave_out_what_is_deeper(store: ObjectStore) -> None:
+    for key in ("a/2", "a/1", "a/b/3", "ab"):
+        store.put(key, b"")
+    assert store.names("a") == ["1", "2"]
+    assert store.names("nothing") == []
+
+
 def test_a_listing_tells_when_an_object_was_written(store: ObjectStore) -> None:
     store.put("now", b"")
     age = datetime.now(UTC) - store.list()[0].modified
@@ -128,6 +135,7 @@ def test_a_listing_of_several_pages_is_complete(store: ObjectStore) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda key: store.put(key, b"", durable=False), wanted))
     assert keys(store.list("many")) == wanted
+    assert [f"many/{name}" for name in store.names("many")] == wanted
 
 
 def test_deleting_twice_is_fine(store: ObjectStore) -> None:

@@ -107,6 +107,24 @@ def test_rows_come_in_shard_order_with_the_asked_columns(artifact: Artifact) -> 
     assert artifact.table().column_names == ["x", "y"]
 
 
+@pytest.mark.parametrize(
+    ("start", "stop"),
+    [(0, 6), (0, 0), (1, 3), (2, 5), (3, 4), (5, 6), (4, 99), (6, 9)],
+)
+def test_a_range_of_rows_is_read_across_shards(artifact: Artifact, start: int, stop: int) -> None:
+    commit_rows(artifact, [0, 1], [], [2, 3, 4], [5])
+    artifact.seal(4)
+    rows = artifact.rows(start, stop)
+    assert rows.column("x").to_pylist() == list(range(start, min(stop, 6)))
+
+
+def test_a_range_of_rows_reads_only_the_files_that_hold_it(artifact: Artifact) -> None:
+    commit_rows(artifact, [0], [1], [2])
+    artifact.seal(3)
+    file_of(artifact, layout.data_key(ADDRESS, 0, "a1")).unlink()
+    assert artifact.rows(1, 3).column("x").to_pylist() == [1, 2]
+
+
 def test_empty_shards_are_fine(artifact: Artifact) -> None:
     commit_shard(artifact, 0, "a1", pa.table({}), None)  # a stage that yielded nothing
     commit_shard(artifact, 1, "a1", None, None)  # a stage without data
