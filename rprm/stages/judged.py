@@ -47,10 +47,9 @@ def judged_to_table(rows: Iterable[JudgedCase]) -> pa.Table:
 def table_to_judged(table: pa.Table, *, source: str) -> Iterator[JudgedCase]:
     """Raises BadInput for rows without a gold label: filtering needs one."""
     cases = table_to_cases(table.select(CASES.names), source=source, need_gold=True)
-    engines = table.column("engine").to_pylist()
-    for case, engine, critiques in zip(
-        cases, engines, table.column("critiques").to_pylist(), strict=True
-    ):
+    engines: list[Any] = table.column("engine").to_pylist()
+    nested: list[Any] = table.column("critiques").to_pylist()
+    for case, engine, critiques in zip(cases, engines, nested, strict=True):
         yield JudgedCase(
             case=case, engine=engine, critiques_K=tuple(_critique(one) for one in critiques)
         )

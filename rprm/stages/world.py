@@ -7,7 +7,7 @@ Facts    solutions, solutions_with_error, steps
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 from pydantic import Field
@@ -36,10 +36,8 @@ class World:
         return self.params.solutions
 
     def run(self, io: StageIO, rows: pa.Table) -> Iterator[pa.Table]:
-        made = [
-            chains.solution(self.params.seed, index, self.params.split)
-            for index in rows.column("row").to_pylist()
-        ]
+        numbers: list[Any] = rows.column("row").to_pylist()
+        made = [chains.solution(self.params.seed, n, self.params.split) for n in numbers]
         io.note(
             solutions=len(made),
             solutions_with_error=sum(one.label >= 0 for one in made),

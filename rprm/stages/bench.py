@@ -1,0 +1,172 @@
+"""Measure a judge: can it find the first wrong step of each solution?
+
+Reads    solutions, labelled; judged, the critiques of their steps; model, the artifact judged
+Writes   one row per solution and K: how often the prediction matched
+Facts    system, curve (accuracies and F1 with intervals per K), early stopping, examples
+Metrics  {benchmark}/{subset}/f1, acc_error, acc_correct, and …_by_k with K as the step
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import pyarrow as pa
+from pydantic import Field
+
+from rprm.benchmarks.early_stop import replay
+from rprm.benchmarks.k_curve import expected_outcomes, gather
+from rprm.benchmarks.processbench import Outcome, evaluate, metrics
+from rprm.benchmarks.statistics import bootstrap
+from rprm.data.tables import table_to_solutions
+from rprm.schema import Judgement, Solution
+from rprm.scoring import THRESHOLD, Aggregate, score
+from rprm.stages.examples import choose_examples
+from rprm.stages.io import ArtifactView, StageIO
+from rprm.stages.judged import JudgedCase, table_to_judged
+from rprm.stages.params import StageParams
+
+COLUMNS: dict[str, pa.DataType] = {
+    "solution_id": pa.string(),
+    "problem_id": pa.string(),
+    "subset": pa.string(),
+    "erroneous": pa.bool_(),
+    "k": pa.int64(),
+    "match": pa.float64(),
+}
+OUTCOMES = pa.schema(list(COLUMNS.items()))
+
+
+class Bench:
+    kind: ClassVar[str] = "single"
+    version: ClassVar[str] = "1"
+    preload: ClassVar[tuple[str, ...]] = ()
+
+    class Params(StageParams):
+        benchmark: str = "processbench"
+        """First part of metric names."""
+        system: str
+        """What the report calls the judge, such as "sft" or "dpo"."""
+        ks: tuple[int, ...] = (1, 2, 4, 10)
+        """Critiques per step to report; the largest is the headline.  With an even number a mean
+        of exactly 0.5 is possible, and counts as right."""
+        threshold: float = THRESHOLD
+        aggregate: Aggregate = Aggregate.SOFT
+        orders: int = Field(default=20, gt=0)
+        """A smaller K is averaged over so many orders of the critiques drawn."""
+        resamples: int = Field(default=1000, gt=0)
+        """Bootstrap resamples of whole problems."""
+        examples: int = Field(default=8, ge=0)
+        """Steps of each kind (found, missed, false alarm) whose critiques the report shows."""
+        seed: int = 0
+
+    def __init__(self, params: Params) -> None:
+        self.params = params
+
+    def run(self, io: StageIO) -> None:
+        source = io.artifact("solutions")
+        solutions = table_to_solutions(source.table(), source="solutions")
+        rows = list(table_to_judged(io.artifact("judged").table(), source="judged"))
+        by_k = self._outcomes(solutions, rows)
+        curve = [self._point(k, by_k[k]) for k in self.params.ks]
+        savings = replay(
+            [row.critiques_K for row in rows],
+            threshold=self.params.threshold,
+            aggregate=self.params.aggregate,
+        )
+        io.note(
+            system=self.params.system,
+            benchmark=self.params.benchmark,
+            solutions=len(solutions),
+            curve=curve,
+            early_stopping={
+                "tokens_saved": savings.saved,
+                "labels_changed": savings.labels_changed,
+                "critiques_per_step": max(self.params.ks),
+            },
+            unparsed=sum(not hasattr(one, "verdict") for row in rows for one in row.critiques_K),
+            critiques=sum(len(row.critiques_K) for row in rows),
+            refused=io.artifact("judged").errors().num_rows,
+            examples=choose_examples(solutions, rows, self.params.examples, self.params.threshold),
+        )
+        self._log(io, by_k, source)
+        io.write(_table(by_k))
+
+    def _outcomes(
+        self, solutions: Sequence[Solution], rows: Sequence[JudgedCase]
+    ) -> dict[int, list[Outcome]]:
+        judgements = {
+            row.case.id: Judgement(
+                case_id=row.case.id,
+                critiques_K=row.critiques_K,
+                score=score(row.critiques_K, self.params.aggregate),
+            )
+            for row in rows
+        }
+        data = gather(
+            solutions,
+            judgements,
+            num_critiques=max(self.params.ks),
+            aggregate=self.params.aggregate,
+        )
+        expected = expected_outcomes(
+            data,
+            num_orders=self.params.orders,
+            seed=self.params.seed,
+            threshold=self.params.threshold,
+        )
+        return {k: expected[k] for k in self.params.ks}
+
+    def _point(self, k: int, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+        """Averages over subsets, with intervals over problems; None where not defined."""
+        point: dict[str, Any] = {"k": k}
+        for metric in ("f1", "acc_error", "acc_correct"):
+            found = bootstrap(
+                outcomes,
+                metric=metric,
+                num_resamples=self.params.resamples,
+                seed=self.params.seed,
+            )
+            values = {"value": found.estimate, "low": found.low, "high": found.high}
+            point[metric] = {n: None if math.isnan(v) else v for n, v in values.items()}
+        point["subsets"] = metrics(evaluate(outcomes), prefix="")
+        return point
+
+    def _log(
+        self, io: StageIO, by_k: Mapping[int, Sequence[Outcome]], source: ArtifactView
+    ) -> None:
+        model = io.artifacts("model")
+        checkpoint = model[0].facts.get("checkpoint") if model else None
+        dataset = {"name": self.params.benchmark, "digest": source.address[-16:]}
+        for k, outcomes in by_k.items():
+            named = metrics(evaluate(outcomes), prefix=self.params.benchmark)
+            by_name = {f"{name}_by_k": value for name, value in named.items()}
+            io.log(by_name, step=k, checkpoint=checkpoint, dataset=dataset)
+            if k == max(by_k):
+                io.log(named, checkpoint=checkpoint, dataset=dataset)
+
+
+def _table(by_k: Mapping[int, Sequence[Outcome]]) -> pa.Table:
+    rows = [
+        {
+            "solution_id": one.solution_id,
+            "problem_id": one.problem_id,
+            "subset": one.subset,
+            "erroneous": one.erroneous,
+            "k": k,
+            "match": one.match,
+        }
+        for k, outcomes in by_k.items()
+        for one in outcomes
+    ]
+    return pa.Table.from_pylist(rows, schema=OUTCOMES)
+
+
+def read_outcomes(table: pa.Table, *, k: int) -> list[Outcome]:
+    """The outcomes of one K of a bench artifact."""
+    return [
+        Outcome(**{name: row[name] for name in OUTCOMES.names if name != "k"})
+        for row in table.to_pylist()
+        if row["k"] == k
+    ]
