@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from jobs.plan.actions import Action, Fail, Prepare, Reuse, Seal, Skip, Stop, Submit, Wait
-from jobs.plan.retry import Cause, RetryPolicy, StopShard, StopStage, after
+from jobs.plan.retry import Cause, Retry, RetryPolicy, StopShard, StopStage, after
 
 __all__ = [
     "Action",
@@ -145,11 +145,15 @@ class _Judged:
 def _judge(state: StageState) -> _Judged:
     stopped: dict[int, StopShard] = {}
     again: dict[int, Mapping[Cause, int]] = {}
+    verdicts: dict[frozenset[tuple[Cause, int]], Retry | StopShard | StopStage] = {}
     example, fatal = "", ""
     for shard, failures in state.failures.items():
         if shard in state.done:
             continue
-        verdict = after(failures, state.policy)
+        history = frozenset(failures.items())  # many shards, few different histories
+        if history not in verdicts:
+            verdicts[history] = after(failures, state.policy)
+        verdict = verdicts[history]
         if isinstance(verdict, StopStage):
             fatal = fatal or f"shard {shard}: {verdict.reason}"
         elif isinstance(verdict, StopShard):
