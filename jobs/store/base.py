@@ -46,11 +46,13 @@ class ObjectStore(Protocol):
         ...
 
     def put(self, key: str, data: bytes, *, durable: bool = True) -> None:
-        """Write or replace.  `durable=False` is for what may be lost in a power cut."""
+        """Write or replace.  A power cut may lose or tear what is not `durable`."""
         ...
 
-    def create(self, key: str, data: bytes) -> bool:
-        """Write only if nothing has that key: True for exactly one of many racers."""
+    def create(self, key: str, data: bytes, *, durable: bool = True) -> bool:
+        """Write only if nothing has that key: True for exactly one of many racers.
+
+        A power cut may undo what is not `durable`, but never tear it."""
         ...
 
     def list(self, prefix: str = "") -> list[Entry]:

@@ -45,7 +45,7 @@ class BucketStore:
         with explained("write", self._where(key)):
             obstore.put(self.client, check_key(key), data)
 
-    def create(self, key: str, data: bytes) -> bool:
+    def create(self, key: str, data: bytes, *, durable: bool = True) -> bool:
         with explained("create", self._where(key)):
             try:
                 obstore.put(self.client, check_key(key), data, mode="create")

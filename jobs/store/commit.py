@@ -52,7 +52,9 @@ def commit_output(artifact: Artifact, shard: int, attempt: str, output: Output) 
     if (winner := committed(artifact, shard)) is not None:
         return winner
     record = _write(artifact, shard, attempt, output)
-    if artifact.store.create(layout.done_key(artifact.address, shard), record.to_json()):
+    key = layout.done_key(artifact.address, shard)
+    # Its data is safe on disk by now; a record that a power cut undoes only costs the shard again.
+    if artifact.store.create(key, record.to_json(), durable=False):
         return record
     winner = artifact.records([shard])[0]
     if winner.attempt != attempt:  # equal when a retried request had succeeded unheard

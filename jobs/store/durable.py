@@ -33,7 +33,7 @@ def replace_file(root: Path, key: str, fill: Fill, *, durable: bool = True) -> N
         _sync_folder((root / key).parent)
 
 
-def create_file(root: Path, key: str, fill: Fill) -> bool:
+def create_file(root: Path, key: str, fill: Fill, *, durable: bool = True) -> bool:
     """Put a file where there is none; False when there is one.  Of many racers, one wins."""
     if os.path.lexists(root / key):
         return False
@@ -44,7 +44,8 @@ def create_file(root: Path, key: str, fill: Fill) -> bool:
         return False
     finally:
         staged.unlink(missing_ok=True)
-    _sync_folder((root / key).parent)
+    if durable:
+        _sync_folder((root / key).parent)
     return True
 
 

@@ -44,9 +44,9 @@ class FolderStore:
         with explained("write", str(self._path(key))):
             replace_file(self.root, key, from_bytes(data), durable=durable)
 
-    def create(self, key: str, data: bytes) -> bool:
+    def create(self, key: str, data: bytes, *, durable: bool = True) -> bool:
         with explained("create", str(self._path(key))):
-            return create_file(self.root, key, from_bytes(data))
+            return create_file(self.root, key, from_bytes(data), durable=durable)
 
     def list(self, prefix: str = "") -> list[Entry]:
         top = self._path(prefix) if prefix else self.root
