@@ -107,7 +107,7 @@ def _attach(target: Target, address: str, record: File) -> None:
     """A link always, and a copy of what is small enough to open in a browser."""
     path = file_key(address, record.name)
     for run_id in (target.run_id, target.parent_id):
-        link = f"{target.store.url.rstrip('/')}/{path}"
+        link = f"{target.store.url}/{path}"
         target.session.client.set_tag(run_id, accepted_name(f"rprm.file.{record.name}"), link)
     below = target.store.list(files_prefix(address))
     files = [e for e in below if e.key == path or e.key.startswith(f"{path}/")]

@@ -88,12 +88,12 @@ def _register(session: Session, run_id: str, record: Promotion, tags: Mapping[st
 
 
 def _link(session: Session, version: Any) -> None:
-    """The model page lists its versions by this tag, which only MLflow's fluent call sets."""
+    """The model page lists its versions by this tag, which MLflow sets over HTTP only."""
     model = session.client.get_logged_model(version.source.removeprefix("models:/"))
-    link = {"name": version.name, "version": str(version.version)}
     links = json.loads(model.tags.get("mlflow.modelVersions", "[]"))
-    if link not in links:
-        value = json.dumps([*links, link])
+    known = {(link["name"], str(link["version"])) for link in links}
+    if (version.name, str(version.version)) not in known:
+        value = json.dumps([*links, {"name": version.name, "version": str(version.version)}])
         session.client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": value})
 
 
