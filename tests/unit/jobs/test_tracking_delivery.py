@@ -96,7 +96,7 @@ def test_datasets_measured_in_one_millisecond_all_find_a_place_and_keep_it(
     datasets: list[str], crashed_after: int
 ) -> None:
     held: dict[int, list[Point]] = {}
-    places = {}
+    places: dict[str, int] = {}
     for name in [*datasets[:crashed_after], *datasets]:
         mine = point(dataset=name)
         time_ms = free_time(held, [mine], 100)
