@@ -1,0 +1,62 @@
+# What can be done here?  `make` lists it.  Every target sets up what it needs.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup quickstart claims dev test s3-server check lint types imports bench locks clean
+
+# Without compiled files every worker would parse thousands of modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
+BIN := .venv/bin
+JOBS := $(BIN)/jobs
+INSTALLER := locks/install.sh locks/tools.txt pyproject.toml
+PYTEST_ARGS ?=
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+setup: .venv/.run-installed  ## Install what campaigns need into .venv (RPRM_PYTHON=... names a Python)
+
+quickstart: setup  ## Run the whole method on a small world and write a report
+	$(JOBS) run rprm/campaigns/quickstart.yaml
+
+claims: setup  ## Run the campaign behind the result table; takes much longer than quickstart
+	$(JOBS) run rprm/campaigns/claims.yaml
+
+dev: .venv/.dev-installed  ## Install what development needs into .venv
+
+test: dev s3-server  ## Run the unit and contract tests (PYTEST_ARGS="-k planner" selects)
+	$(BIN)/pytest tests/unit tests/contract $(PYTEST_ARGS)
+
+s3-server:  ## Build the S3 server of the contract tests, where Go is installed
+	@tests/contract/install_s3_server.sh || echo "S3 server: going on; its tests are skipped."
+
+check: lint types imports  ## Run every check that is not a test
+
+lint: dev  ## Check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: dev  ## Check types, strictly
+	$(BIN)/mypy
+
+imports: dev  ## Check that imports only point down
+	$(BIN)/lint-imports
+
+bench: dev  ## Measure against named peers and budgets
+	$(BIN)/pytest tests/bench -s $(PYTEST_ARGS)
+
+locks: setup  ## Compile the locks again (LOCK_ARGS=--upgrade takes newer versions)
+	locks/compile.sh $(LOCK_ARGS)
+
+clean:  ## Remove environments and caches; keeps .rprm, where results are
+	rm -rf .venv .venv-uv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find jobs rprm tests -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/.run-installed: locks/run.txt $(INSTALLER)
+	locks/install.sh run
+	@touch $@
+
+.venv/.dev-installed: locks/dev.txt $(INSTALLER)
+	locks/install.sh dev
+	@touch $@ .venv/.run-installed
