@@ -66,6 +66,22 @@ def resolve(
     return _local(source, Path(source), revision=revision)
 
 
+def pin(source: str, *, revision: str | None = None) -> str:
+    """What identifies the data without fetching anything: a plan must not download.
+
+    The digest of local files; name and revision of a Hub data set, whose own digest is recorded
+    when it is loaded."""
+    if source.startswith("data:") or not (source.startswith("hf://") or _is_hub_id(source)):
+        return resolve(source, revision=revision).digest
+    wanted = hugging_face.parse_hub_name(source, revision=revision)
+    if wanted.revision is None:
+        raise BadInput(
+            f"{source} names no revision, so the data could change under the campaign.",
+            fix="append @ and a commit or a tag, or set `revision`",
+        )
+    return f"{source}@{wanted.revision}"
+
+
 def read_source(
     source: Source, read: Callable[[RowReader], T], *, unique: str | None = None
 ) -> list[T]:

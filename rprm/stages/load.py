@@ -15,7 +15,7 @@ from pydantic import Field
 
 from rprm.data.prm800k import Prm800kOptions, load_prm800k
 from rprm.data.processbench import load_processbench
-from rprm.data.sources import resolve
+from rprm.data.sources import pin
 from rprm.data.step_labels import exclude_overlap, load_step_labels
 from rprm.data.tables import solutions_to_table
 from rprm.schema import Solution
@@ -51,9 +51,9 @@ class Load:
 
     def digests(self) -> Mapping[str, str]:
         params = self.params
-        digests = {"source": resolve(params.source, revision=params.revision).digest}
+        digests = {"source": pin(params.source, revision=params.revision)}
         if params.exclude_problems_of:
-            digests["excluded"] = resolve(params.exclude_problems_of).digest
+            digests["excluded"] = pin(params.exclude_problems_of)
         return digests
 
     def run(self, io: StageIO) -> None:
