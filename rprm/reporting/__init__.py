@@ -1,0 +1,1 @@
+"""What did a campaign find?  Numbers with intervals, claims with verdicts, a page to read."""
