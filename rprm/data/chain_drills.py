@@ -32,10 +32,11 @@ from rprm.training.collate import Example
 
 IN_LAYOUT: Final = 0.4
 """Share of drills in the judge's layout; the rest is columns only, which is shorter."""
-CORRUPT_COPY: Final = 0.15
+CORRUPT_COPY: Final = 0.4
 """Chance that the value, and again that the term, is not the one to copy."""
-CORRUPT_DIGIT: Final = 0.2
-"""Chance of each digit of the result to be another one."""
+CORRUPT_DIGIT: Final = 0.7
+"""Chance of each digit of the result to be drawn anew.  With mostly right digits the model learns
+to copy the written one and to call it right, and stays on that plateau for thousands of steps."""
 
 
 def drill_examples(seed: int, rows: Iterable[int], renderer: Renderer) -> list[Example]:

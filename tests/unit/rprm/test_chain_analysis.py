@@ -14,6 +14,7 @@ from rprm.data.chains import solution, stream
 from rprm.data.tables import cases_of
 from rprm.engines.base import Completion, Refused, Request, SamplingParams
 from rprm.engines.scripted_teacher import ScriptedTeacher
+from rprm.engines.tokenizers import load_tokenizer
 from rprm.errors import BadInput
 from rprm.prompting import Renderer, load_template
 from rprm.schema import Case
@@ -97,10 +98,8 @@ def test_the_vocabulary_has_no_word_twice_and_digits_are_single_tokens(tokenizer
 
 
 def test_a_saved_tokenizer_loads_and_cuts_the_same_way(tokenizer: Any, tmp_path: Any) -> None:
-    from transformers import AutoTokenizer
-
     tokenizer.save_pretrained(str(tmp_path))
-    loaded = AutoTokenizer.from_pretrained(str(tmp_path))
+    loaded = load_tokenizer(tmp_path)
     text = "question : 345 #1 + 210\nprevious : none"
     assert loaded(text)["input_ids"] == tokenizer(text)["input_ids"]
     assert (loaded.eos_token_id, loaded.pad_token_id) == (1, 0)
