@@ -17,13 +17,11 @@ from jobs.backends.slots import Machine, this_machine
 from jobs.runtime import showing
 from jobs.runtime.cleaning import collect_garbage
 from jobs.runtime.controller import Controller
-from jobs.runtime.events import read_events
 from jobs.runtime.live import JsonView, TableView, View
-from jobs.runtime.logs import configure_logging
 from jobs.runtime.retrying import request_cancel, retry_errors, retry_failures
-from jobs.runtime.running import local_backend, run_campaign
+from jobs.runtime.running import local_backend, run_campaign, start_worker
 from jobs.runtime.session import open_session
-from jobs.runtime.worker import work
+from jobs.runtime.tailing import event_lines, worker_lines
 from jobs.spec.campaign import campaign_schema
 from jobs.spec.exitcodes import DRAINED, FAILED
 from jobs.store.objects import open_store
@@ -44,6 +42,8 @@ app = typer.Typer(
     Exit codes: 0 done · 1 a stage failed · 64 bad configuration · 75 stopped, run again to go on.
     """,
 )
+
+PIPE_WIDTH = 200
 
 CampaignFile = Annotated[
     Path, typer.Argument(metavar="CAMPAIGN", help="The campaign's YAML file.", show_default=False)
@@ -84,11 +84,11 @@ def run(
     session = open_session(campaign, store=store)
     found = this_machine()
     machine = Machine(cpus=cpus or found.cpus, gpus=found.gpus)
-    console = Console()
+    console = _console()
 
     def make_view(controller: Controller) -> View:
         if json_lines or not console.is_terminal:
-            return JsonView(lambda line: print(line, flush=True))
+            return JsonView(_print_line)
         title = f"campaign {session.name} on {machine.cpus} CPUs"
         return TableView(console, progress=controller.observer.progress, title=title)
 
@@ -117,7 +117,7 @@ def plan(
     if as_json:
         print(json.dumps([showing.as_dict(row) for row in rows]))
     else:
-        showing.print_plan(Console(), rows)
+        showing.print_plan(_console(), rows)
 
 
 @app.command()
@@ -132,14 +132,14 @@ def status(
     if as_json:
         print(json.dumps([showing.as_dict(row) for row in rows]))
     else:
-        showing.print_status(Console(), session, rows)
+        showing.print_status(_console(), session, rows)
 
 
 @app.command()
 def explain(campaign: CampaignFile, stage: StageName = None, store: StoreUrl = None) -> None:
     """Say why a stage waits or failed, and what to do about it."""
     session = open_session(campaign, store=store)
-    showing.print_explanations(Console(), session, session.matching(stage), campaign)
+    showing.print_explanations(_console(), session, session.matching(stage), campaign)
 
 
 @app.command()
@@ -150,14 +150,18 @@ def logs(
     events: Annotated[
         bool, typer.Option("--events", help="The campaign's events instead of worker output.")
     ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the running campaign ends.")
+    ] = False,
 ) -> None:
-    """Print what workers wrote, newest attempt last."""
+    """Print what workers wrote on this machine, newest attempt last."""
     session = open_session(campaign)
     if events:
-        for event in read_events(session.folder.events):
-            print(json.dumps(event))
-        return
-    showing.print_logs(Console(), session, session.matching(stage), shard)
+        lines = event_lines(session, follow=follow)
+    else:
+        lines = worker_lines(session, session.matching(stage), shard, follow=follow)
+    for line in lines:
+        print(line, flush=follow)
 
 
 @app.command()
@@ -238,16 +242,35 @@ def worker(
         attempt=attempt or os.urandom(4).hex(),
         cpus=cpus,
     )
-    raise typer.Exit(work(task))
+    raise typer.Exit(start_worker(task))
+
+
+def _console() -> Console:
+    """Nobody reads a pipe or a file at 80 columns: there, names must not be cut."""
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+
+
+def _print_line(line: str) -> None:
+    """A reader who leaves (`jobs run … | head`) ends the printing, not the campaign."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        _mute()
+
+
+def _mute() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def main() -> None:
     """The console script: problems become one clear message and an exit code."""
-    configure_logging(json_lines=False)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except BrokenPipeError:  # `jobs status … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _mute()
     except Exception as error:
         code = getattr(error, "exit_code", None)
         if not isinstance(code, int):

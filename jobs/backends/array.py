@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from jobs.backends.base import ArrayStatus, ArrayWork, FailedAttempt, ShardTask
 from jobs.plan.retry import Cause, cause_of
+from jobs.spec import exitcodes
 
 
 class Array:
@@ -25,6 +26,7 @@ class Array:
         self._delayed: list[tuple[float, int]] = []
         self._running: dict[int, str] = {}
         self._failed: list[FailedAttempt] = []
+        self.status = ArrayStatus(held=self._held, running=self._running, failed=self._failed)
 
     def take(self, work: ArrayWork, now_s: float) -> None:
         """Queue the shards that are not held yet, each after its delay."""
@@ -39,14 +41,10 @@ class Array:
             else:
                 self._queue.append(shard)
 
-    def status(self) -> ArrayStatus:
-        return ArrayStatus(
-            held=frozenset(self._held), running=dict(self._running), failed=tuple(self._failed)
-        )
-
     @property
-    def held(self) -> bool:
-        return bool(self._held)
+    def next_s(self) -> float:
+        """When the next pause is over; infinite without one."""
+        return self._delayed[0][0] if self._delayed else float("inf")
 
     def ready(self, now_s: float) -> bool:
         """Is there a shard that may start now?"""
@@ -80,7 +78,14 @@ class Array:
         """Let go of everything that does not run."""
         self._queue.clear()
         self._delayed.clear()
-        self._held = set(self._running)
+        self._held.intersection_update(self._running)
+
+
+SAID = {
+    exitcodes.BAD_CONFIG: "refused its configuration",
+    exitcodes.POISONED: "says that its rows fail every time",
+    exitcodes.DRAINED: "left at a safe point, as it was asked to",
+}
 
 
 def describe(exit_code: int, *, timed_out: bool = False) -> str:
@@ -88,7 +93,7 @@ def describe(exit_code: int, *, timed_out: bool = False) -> str:
     if timed_out:
         return "ran past the stage's timeout"
     if exit_code >= 0:
-        return f"exit code {exit_code}"
+        return f"{SAID.get(exit_code, 'failed')} (exit code {exit_code})"
     try:
         name = signal.Signals(-exit_code).name
     except ValueError:

@@ -74,14 +74,15 @@ class FailedAttempt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ArrayStatus:
-    """What a backend knows of one array."""
+    """What a backend knows of one array: a live view, so that a look at 100,000 shards copies
+    nothing.  Read it before the backend is called again."""
 
     held: AbstractSet[int]
     """Shards in the backend's hands: running, queued, or waiting for their delay."""
     running: Mapping[int, str]
     """Shard to attempt."""
-    failed: tuple[FailedAttempt, ...]
-    """All failed attempts since this backend first took the work."""
+    failed: Sequence[FailedAttempt]
+    """All failed attempts since this backend first took the work, oldest first."""
 
 
 class Backend(Protocol):
@@ -94,7 +95,7 @@ class Backend(Protocol):
         ...
 
     def wait(self, timeout_s: float) -> None:
-        """Return when something ended, or after `timeout_s`."""
+        """Return when an attempt ended or a pause is over, at the latest after `timeout_s`."""
         ...
 
     def cancel(self, name: str) -> None:

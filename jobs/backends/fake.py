@@ -31,15 +31,15 @@ class FakeBackend:
             self._arrays.setdefault(work.name, Array(work)).take(work, time.monotonic())
 
     def observe(self) -> Mapping[str, ArrayStatus]:
-        return {name: array.status() for name, array in self._arrays.items()}
+        return {name: array.status for name, array in self._arrays.items()}
 
     def wait(self, timeout_s: float) -> None:
         for array in self._arrays.values():
-            if not self._draining and array.ready(time.monotonic()):
+            if array.ready(time.monotonic()):
                 self._attempt(array)
                 return
-        if any(array.held for array in self._arrays.values()):
-            time.sleep(min(timeout_s, 0.001))  # a delay has to pass
+        if any(array.status.held for array in self._arrays.values()):
+            time.sleep(min(timeout_s, 0.001))  # a pause has to pass
 
     def cancel(self, name: str) -> None:
         if name in self._arrays:

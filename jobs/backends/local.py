@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -10,9 +11,9 @@ from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 
 from jobs.backends.array import Array, task_of
-from jobs.backends.base import ArrayStatus, ArrayWork, Entry
+from jobs.backends.base import ArrayStatus, ArrayWork, Entry, ShardTask
 from jobs.backends.processes import Attempt, fork_context
-from jobs.backends.slots import Machine, Slots
+from jobs.backends.slots import Lease, Machine, Slots
 from jobs.spec.errors import ConfigError
 
 GRACE_S = 30.0
@@ -37,8 +38,8 @@ class LocalBackend:
         self._context = fork_context(preload)
         self._grace_s = grace_s
         self._arrays: dict[str, Array] = {}
-        self._attempts: dict[tuple[str, int], tuple[Attempt, float]] = {}
-        """Running attempts by array and shard, with their deadline on the monotonic clock."""
+        self._attempts: dict[tuple[str, int], Attempt] = {}
+        """Running attempts by array and shard."""
         self._draining = False
 
     def submit(self, work: ArrayWork) -> None:
@@ -49,85 +50,91 @@ class LocalBackend:
     def observe(self) -> Mapping[str, ArrayStatus]:
         self._reap()
         self._start()
-        return {name: array.status() for name, array in self._arrays.items()}
+        return {name: array.status for name, array in self._arrays.items()}
 
     def wait(self, timeout_s: float) -> None:
+        next_s = min((array.next_s for array in self._arrays.values()), default=float("inf"))
+        pause_s = max(0.0, min(timeout_s, next_s - time.monotonic()))
         sentinels = [
-            sentinel for attempt, _ in self._attempts.values() for sentinel in attempt.sentinels
+            sentinel for attempt in self._attempts.values() for sentinel in attempt.sentinels
         ]
         if sentinels:
-            wait_for(sentinels, timeout_s)
+            wait_for(sentinels, pause_s)
         else:
-            time.sleep(timeout_s)
+            time.sleep(pause_s)
 
     def cancel(self, name: str) -> None:
         if name not in self._arrays:
             return
         self._arrays[name].stop()
         now_s = time.monotonic()
-        for (owner, _), (attempt, _) in self._attempts.items():
+        for (owner, _), attempt in self._attempts.items():
             if owner == name:
                 attempt.ask_to_leave(now_s)
 
     def drain(self, *, hard: bool = False) -> None:
         self._draining = True
-        now_s = time.monotonic()
         for name in self._arrays:
             self.cancel(name)
-        for attempt, _ in self._attempts.values():
-            if hard:
+        if hard:
+            for attempt in self._attempts.values():
                 attempt.kill()
-            else:
-                attempt.ask_to_leave(now_s)
 
     def close(self) -> None:
         self.drain(hard=True)
-        for attempt, _ in self._attempts.values():
+        for attempt in self._attempts.values():
             attempt.close()
         self._attempts.clear()
 
     def _reap(self) -> None:
         now_s = time.monotonic()
-        for (name, shard), (attempt, deadline_s) in list(self._attempts.items()):
+        for (name, shard), attempt in list(self._attempts.items()):
             code = attempt.exit_code()
             if code is None:
-                self._enforce(attempt, deadline_s, now_s)
+                self._enforce(attempt, now_s)
                 continue
             attempt.close()
             self._slots.give_back(attempt.lease)
             del self._attempts[name, shard]
             self._arrays[name].end(shard, code, timed_out=attempt.timed_out and code != 0)
 
-    def _enforce(self, attempt: Attempt, deadline_s: float, now_s: float) -> None:
-        if now_s > deadline_s and not attempt.timed_out:
+    def _enforce(self, attempt: Attempt, now_s: float) -> None:
+        if now_s > attempt.deadline_s and attempt.asked_s is None:
             attempt.timed_out = True
             attempt.ask_to_leave(now_s)
         if attempt.asked_s is not None and now_s > attempt.asked_s + self._grace_s:
             attempt.kill()
 
     def _start(self) -> None:
-        now_s = time.monotonic()
         for array in self._arrays.values():
-            while array.ready(now_s) and self._start_one(array, now_s):
+            while array.ready(time.monotonic()) and self._start_one(array):
                 pass
 
-    def _start_one(self, array: Array, now_s: float) -> bool:
+    def _start_one(self, array: Array) -> bool:
         work = array.work
         lease = self._slots.take(cpus=work.cpus, gpus=work.gpus, processes=work.processes)
         if lease is None:
             return False
         name = uuid.uuid4().hex[:8]
         shard = array.start(name)
-        task = task_of(work, shard, name)
-        if self._logs is not None:
-            task = replace(
-                task, log_path=str(self._logs / safe_name(work.node) / f"{shard:05d}-{name}.log")
-            )
-        task = replace(task, cpus=max(1, lease.cpus // work.processes))
-        attempt = Attempt(self._context, self._entry, task, processes=work.processes, lease=lease)
-        deadline_s = now_s + work.timeout_s if work.timeout_s else float("inf")
-        self._attempts[work.name, shard] = (attempt, deadline_s)
+        attempt = Attempt(self._task(work, shard, name, lease), lease, timeout_s=work.timeout_s)
+        try:
+            attempt.start(self._context, self._entry, work.processes)
+        except (EOFError, OSError):  # the server was killed; a later start brings up another
+            attempt.kill()
+            attempt.close()
+            self._slots.give_back(lease)
+            array.end(shard, -signal.SIGKILL)
+            return True
+        self._attempts[work.name, shard] = attempt
         return True
+
+    def _task(self, work: ArrayWork, shard: int, name: str, lease: Lease) -> ShardTask:
+        task = replace(task_of(work, shard, name), cpus=max(1, lease.cpus // work.processes))
+        if self._logs is None:
+            return task
+        path = self._logs / safe_name(work.node) / f"{shard:05d}-{name}.log"
+        return replace(task, log_path=str(path))
 
     def _refuse_what_never_fits(self, work: ArrayWork) -> None:
         need, have = work.gpus * work.processes, self._slots.machine.gpus

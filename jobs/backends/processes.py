@@ -12,15 +12,26 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait as wait_for
-from multiprocessing.context import ForkServerContext
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from jobs.backends.base import Entry, ShardTask
 from jobs.backends.slots import Lease
+from jobs.spec.exitcodes import DRAINED
+
+HELD_BACK = (signal.SIGINT, signal.SIGTERM)
+
+SERVER_LOST = 255
+"""What multiprocessing says of a process whose fork server was killed, so nobody knows its end."""
+
+ORPHAN_CHECK_S = 1.0
+"""How often a worker looks whether the server that forked it is still there."""
 
 
 def fork_context(preload: Sequence[str]) -> ForkServerContext:
@@ -37,24 +48,21 @@ def fork_context(preload: Sequence[str]) -> ForkServerContext:
 class Attempt:
     """The processes of one attempt; a gang fails as one."""
 
-    def __init__(
-        self,
-        context: ForkServerContext,
-        entry: Entry,
-        task: ShardTask,
-        processes: int,
-        lease: Lease,
-    ) -> None:
+    def __init__(self, task: ShardTask, lease: Lease, *, timeout_s: float = 0.0) -> None:
         self.task = task
         self.lease = lease
+        self.deadline_s = time.monotonic() + timeout_s if timeout_s else float("inf")
         self.timed_out = False
         self.asked_s: float | None = None
-        self._processes = [
-            context.Process(target=_main, args=(entry, member), daemon=False, name=task.node)
-            for member in _members(task, processes, lease)
-        ]
-        for process in self._processes:
+        self._processes: list[ForkServerProcess] = []
+
+    def start(self, context: ForkServerContext, entry: Entry, processes: int) -> None:
+        """Raises EOFError or OSError when the fork server is gone."""
+        _start_server()
+        for member in _members(self.task, processes, self.lease):
+            process = context.Process(target=_main, args=(entry, member), name=member.node)
             process.start()
+            self._processes.append(process)
 
     @property
     def sentinels(self) -> list[int]:
@@ -69,7 +77,9 @@ class Attempt:
             return None
         if None in codes:
             return None
-        own = [code for code in failed if code != -signal.SIGKILL]
+        own = [code for code in failed if code not in {-signal.SIGKILL, SERVER_LOST}]
+        if SERVER_LOST in failed and not own:
+            return -signal.SIGKILL
         return (own or failed or [0])[0]
 
     def ask_to_leave(self, now_s: float) -> None:
@@ -113,12 +123,25 @@ def _free_port() -> int:
         return port
 
 
+def _start_server() -> None:
+    """Unless it runs.  It inherits a mask that holds signals back: a Ctrl-C goes to every process
+    of the terminal, and the server would die of it."""
+    resource_tracker.ensure_running()  # else the server starts it, and that undoes the mask
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _main(entry: Entry, task: ShardTask) -> None:
     """First lines of every worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the controller's to interpret
+    signal.signal(signal.SIGTERM, _leave)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
     if task.log_path is not None:
         _redirect_output(Path(task.log_path))
-    _leave_with(multiprocessing.parent_process())
+    _watch(multiprocessing.parent_process())
     if task.gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(str(device) for device in task.gpus)
     if task.world_size > 1:
@@ -126,7 +149,12 @@ def _main(entry: Entry, task: ShardTask) -> None:
     code = entry(task)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # no atexit work: what counts is committed, and libraries hang in theirs
+    sys.exit(code)
+
+
+def _leave(number: int, frame: object) -> None:
+    """Nothing was started yet, so there is nothing to bring to a safe point."""
+    os._exit(DRAINED)
 
 
 def _rendezvous(task: ShardTask) -> dict[str, str]:
@@ -149,13 +177,17 @@ def _redirect_output(path: Path) -> None:
     os.close(log)
 
 
-def _leave_with(parent: BaseProcess | None) -> None:
-    """End this process when the controller is gone: a new one will start its own attempts."""
+def _watch(parent: BaseProcess | None) -> None:
+    """End this process when the controller or the fork server is gone: it could not tell anybody
+    how it ended, and a new controller starts attempts of its own."""
     if parent is None:
         return
+    server = os.getppid()
 
     def watch() -> None:
-        wait_for([parent.sentinel])
-        os._exit(75)
+        while os.getppid() == server:
+            if wait_for([parent.sentinel], ORPHAN_CHECK_S):
+                break
+        os._exit(DRAINED)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()

@@ -7,7 +7,7 @@ data digested.  The result is plain values.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,7 @@ class Resolved:
         """The input whose rows a map stage is sharded over."""
         if self.entry.kind != "map":
             return None
-        return self.node.over or next(iter(self.node.inputs), None)
+        return self.node.over
 
 
 def resolve(graph: Graph) -> list[Resolved]:
@@ -65,10 +65,25 @@ def resolve(graph: Graph) -> list[Resolved]:
             if not hasattr(error, "exit_code"):  # a stage's own bug must keep its traceback
                 raise
             problems += [f"stage {node.stage!r}: {line}" for line in str(error).splitlines()]
+    problems += _same_addresses(list(resolved.values()))
     if problems:
         unique = list(dict.fromkeys(problems))
         raise ConfigError("\n".join(unique))
     return list(resolved.values())
+
+
+def _same_addresses(stages: Sequence[Resolved]) -> list[str]:
+    """Two points of a sweep that would make one artifact: the axis reaches no param."""
+    first: dict[str, Resolved] = {}
+    problems = []
+    for stage in stages:
+        twin = first.setdefault(stage.address, stage)
+        if twin is not stage and twin.node.stage == stage.node.stage:
+            problems.append(
+                f"stage {stage.node.stage!r}: {twin.node.name} and {stage.node.name} are the same "
+                "work. Fix: name a param of the stage as the axis, or use the axis as ${axis}"
+            )
+    return problems
 
 
 def _resolve_one(node: Node, entry: EntryPoint, done: Mapping[str, Resolved]) -> Resolved:
@@ -91,7 +106,7 @@ def _resolve_one(node: Node, entry: EntryPoint, done: Mapping[str, Resolved]) ->
         digests=digests,
         inputs=inputs,
         address=address(
-            node=node,
+            node=node.of_kind(entry.kind),
             version=entry.version,
             params=params,
             inputs={name: [_identity(ref) for ref in refs] for name, refs in inputs.items()},

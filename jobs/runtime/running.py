@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from jobs.backends.base import Backend
+from jobs.backends.base import Backend, ShardTask
 from jobs.backends.local import LocalBackend
 from jobs.backends.slots import Machine
 from jobs.runtime.controller import Controller, Outcome, Snapshot, now_ms
@@ -17,7 +17,6 @@ from jobs.runtime.events import Event, EventLog
 from jobs.runtime.live import View
 from jobs.runtime.session import Session
 from jobs.runtime.tracking_loop import TrackingLoop
-from jobs.runtime.worker import work
 from jobs.store import layout
 from jobs.tracking import outbox
 from jobs.tracking.mlflow import tracker_for
@@ -79,11 +78,18 @@ class Result:
     tracked: SyncReport
 
 
+def start_worker(task: ShardTask) -> int:
+    """Imported by workers alone: a finished campaign is looked over without what they need."""
+    from jobs.runtime.worker import work
+
+    return work(task)
+
+
 def local_backend(session: Session, machine: Machine) -> LocalBackend:
     preload = [module for stage in session.stages for module in stage.entry.preload]
     modules = [stage.entry.run.partition(":")[0] for stage in session.stages]
     return LocalBackend(
-        work,
+        start_worker,
         machine=machine,
         logs=session.folder.logs,
         preload=list(dict.fromkeys([*WORKER_MODULES, *preload, *modules])),
@@ -127,7 +133,7 @@ def run_campaign(
         backend.close()
         views[0].close()
         stops.restore()
-    tracked = tracking.finish(_status(outcome))
+    tracked = tracking.abandon() if stops.count > 1 else tracking.finish(_status(outcome))
     events.add(
         "campaign_finished",
         campaign=session.name,

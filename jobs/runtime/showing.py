@@ -101,7 +101,7 @@ def status_rows(session: Session) -> list[StatusRow]:
                 done=len(seal.shards) if seal else len(state.done),
                 failed_attempts=sum(sum(c.values()) for c in state.failures.values()),
                 rows=seal.num_rows if seal else round(len(state.done) * per_shard),
-                error_rows=seal.num_errors if seal else state.error_rows,
+                error_rows=seal.num_errors if seal else session.observer.error_rows(state.name),
                 address=state.address,
                 reason=action.reason,
             )
@@ -213,25 +213,15 @@ def advice(action: Action, stage: str, campaign: Path) -> str:
             return f"jobs run {campaign}"
 
 
-def print_logs(
-    console: Console, session: Session, stages: Sequence[Resolved], shard: int | None
-) -> None:
-    """Worker output of these stages, oldest attempt first."""
-    for stage in stages:
-        folder = session.folder.logs_of(stage.node.name)
-        prefix = f"{shard:05d}-" if shard is not None else ""
-        files = sorted(folder.glob(f"{prefix}*.log"), key=lambda path: path.stat().st_mtime)
-        for file in files:
-            console.rule(f"{stage.node.name} {file.stem}", align="left")
-            console.print(file.read_text(errors="replace"), markup=False, highlight=False)
-
-
 def print_result(console: Console, session: Session, result: Result, campaign: Path) -> None:
     """The last lines of a run: what came out, and what to do next."""
     outcome = result.outcome
     for stage, reason in outcome.reasons.items():
         console.print(f"{outcome.stages[stage]}: {stage}: {reason}", style="red", markup=False)
-    if outcome.drained:
+    if outcome.problem:
+        console.print(f"error: {outcome.problem}", style="red", markup=False)
+        console.print(f"nothing is lost; go on with: jobs run {campaign}", markup=False)
+    elif outcome.drained:
         console.print(f"stopped; go on with: jobs run {campaign}", markup=False)
     elif outcome.succeeded:
         words = list(outcome.stages.values())
