@@ -1,0 +1,55 @@
+"""How does a test run a campaign without processes?  The real controller and worker, in memory."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.backends.fake import FakeBackend
+from jobs.plan.graph import expand
+from jobs.runtime.controller import Controller, Outcome
+from jobs.runtime.events import EventLog
+from jobs.runtime.resolving import Resolved, resolve
+from jobs.runtime.views import SealedView
+from jobs.runtime.worker import work
+from jobs.spec.loading import parse_campaign
+from jobs.store.objects import ObjectStore, open_store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    outcome: Outcome
+    store: ObjectStore
+    stages: dict[str, Resolved]
+    cache: Path
+
+    def view(self, node: str) -> SealedView:
+        return SealedView(self.store, self.stages[node].address, coordinates={}, cache=self.cache)
+
+    def facts(self, node: str) -> dict[str, Any]:
+        return dict(self.view(node).facts)
+
+    def rows(self, node: str) -> list[dict[str, Any]]:
+        return self.view(node).table().to_pylist()
+
+
+def run_in_process(text: str, folder: Path, *, store: ObjectStore | None = None) -> Ran:
+    """Run the campaign in `text` to its end; raises what a person would see on a bad one."""
+    campaign = parse_campaign(text, source="test")
+    stages = resolve(expand(campaign))
+    store = store or open_store(f"memory://{uuid.uuid4().hex}")
+    events = EventLog(folder / "events.jsonl")
+    controller = Controller(
+        campaign=campaign.name,
+        stages=stages,
+        store=store,
+        store_options={},
+        backend=FakeBackend(work),
+        events=events,
+    )
+    outcome = controller.run()
+    events.close()
+    by_name = {stage.node.name: stage for stage in stages}
+    return Ran(outcome=outcome, store=store, stages=by_name, cache=folder / "cache")
