@@ -10,8 +10,8 @@ from rprm.engines.base import Request, SamplingParams
 MOST_PLACES = 16
 """Samples that share one stored prompt; a request with more becomes several units."""
 
-FIRST_COLUMNS = 128
-"""Sampled columns at first; they double while texts turn out longer."""
+EXPECTED_COLUMNS = 128
+"""Sampled tokens to plan for at first; when texts turn out longer, fewer rows run at a time."""
 
 UNIT_SPARE = 2
 """Prompt slots per slot that full units would need: a unit holds its slot to its last sample."""
@@ -51,9 +51,6 @@ class Shape:
     units: int
     places: int
     prompt: int
-    columns: int
-    most_columns: int
-    """Enough for the longest completion with slack to slide in."""
 
 
 def places_for(requests: Sequence[Request]) -> int:
@@ -79,30 +76,40 @@ def shape_for(units: Sequence[Unit], params: SamplingParams, limits: Limits) -> 
     """As many rows as fit while texts have their first length; longer ones get fewer rows."""
     places = max(len(unit.samples) for unit in units)
     prompt = max(len(unit.prompt_T) for unit in units)
-    most_columns = params.max_tokens + max(64, params.max_tokens // 4)
-    columns = min(FIRST_COLUMNS, most_columns)
-    per_unit = UNIT_SPARE * prompt + places * columns
-    by_memory = max(1, limits.batch_tokens // per_unit)
+    columns = min(EXPECTED_COLUMNS, params.max_tokens)
+    by_memory = limits.batch_tokens // (UNIT_SPARE * prompt + places * columns)
     wanted = max(1, min(by_memory, limits.rows // places, len(units)))
     return Shape(
         rows=wanted * places,
         units=min(UNIT_SPARE * wanted, len(units)),
         places=places,
         prompt=prompt,
-        columns=columns,
-        most_columns=most_columns,
     )
 
 
 def rows_that_fit(shape: Shape, limits: Limits, *, columns: int) -> int:
-    """How many rows may stay when the buffers get `columns` columns; a unit's at the least."""
+    """How many rows may run when `columns` columns are stored; a unit's at the least."""
     left = limits.batch_tokens - shape.units * shape.prompt
     return max(shape.places, min(shape.rows, left // columns))
 
 
-def next_group(
-    queue: Sequence[Unit], *, free_rows: int, free_units: int, prefill_tokens: int
-) -> int:
+def next_size(used: int, *, step: int) -> int:
+    """Columns of the next segment: more for long texts, so that segments stay few."""
+    return max(step, used // 4 // step * step)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Room:
+    """What is free in the batch."""
+
+    rows: int
+    units: int
+    carried: int
+    """Columns left of the current one, for a sample that was set aside."""
+    prefill_tokens: int
+
+
+def next_group(queue: Sequence[Unit], room: Room) -> int:
     """How many units from the front of the queue may join now, in one prefill.
 
     A sample that was set aside comes back alone: its columns differ from everyone else's.
@@ -111,8 +118,9 @@ def next_group(
     for unit in queue:
         rows += len(unit.samples)
         width = max(width, len(unit.prompt_T) + len(unit.carried_T))
-        too_wide = count > 0 and width * (count + 1) > prefill_tokens
-        if rows > free_rows or count >= free_units or too_wide or (count and unit.carried_T):
+        too_wide = count > 0 and width * (count + 1) > room.prefill_tokens
+        too_many = rows > room.rows or count >= room.units
+        if too_wide or too_many or len(unit.carried_T) > (room.carried if count == 0 else 0):
             break
         count += 1
         if unit.carried_T:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from rprm.engines import grouped_attention
-from rprm.engines.kv_cache import KVStore, Layout
+from rprm.engines.kv_cache import KVStore, Layout, hiding_bias
 
 
 def prefill(model: Any, prompts_U: Sequence[Sequence[int]], *, cache: Any) -> torch.Tensor:
@@ -42,7 +42,7 @@ def decode_step(
     grouped = is_grouped(model)
     layout = store.layout
     if grouped:
-        layout.unrolled = None
+        layout.unrolled, layout.sampled_bias = None, sampled_bias(layout)
         mask = torch.zeros(1, 1, 1, 1, device=tokens_A1.device)  # the buffers carry their own
     else:
         layout.unrolled, mask = unrolled(layout)
@@ -62,6 +62,14 @@ def is_grouped(model: Any) -> bool:
     return bool(model.config._attn_implementation == grouped_attention.NAME)
 
 
+def sampled_bias(layout: Layout) -> torch.Tensor:
+    """Hide each row's columns before its first token, and all columns not yet written (A 1 C)."""
+    columns_C = torch.arange(layout.base, layout.end, device=layout.first_columns.device)
+    return hiding_bias((columns_C < layout.first_columns[:, None]) | (columns_C > layout.column))[
+        :, None
+    ]
+
+
 def unrolled(layout: Layout) -> tuple[torch.Tensor, torch.Tensor]:
     """Each row's prompt and sampled tokens side by side, padded on the left: index and mask."""
     prompt_A, first_A = layout.prompt_lengths, layout.first_columns
@@ -70,19 +78,6 @@ def unrolled(layout: Layout) -> tuple[torch.Tensor, torch.Tensor]:
     at_AW = torch.arange(width, device=totals_A.device) - (width - totals_A)[:, None]
     in_prompt_AW = at_AW < prompt_A[:, None]
     prompt_AW = layout.width - prompt_A[:, None] + at_AW
-    sampled_AW = layout.width + (first_A - layout.first - prompt_A)[:, None] + at_AW
+    sampled_AW = layout.width + (first_A - layout.base - prompt_A)[:, None] + at_AW
     index_AW = torch.where(in_prompt_AW, prompt_AW, sampled_AW).clamp_(min=0)
     return index_AW, at_AW >= 0
-
-
-def start_bias(starts: torch.Tensor, width: int) -> torch.Tensor | None:
-    """Minus infinity left of each start, for scores of shape (rows, heads, queries, width).
-
-    None when there is nothing to hide.
-    """
-    hidden = torch.arange(width, device=starts.device) < starts[:, None]
-    if not bool(hidden.any()):
-        return None
-    return torch.zeros(hidden.shape, device=starts.device).masked_fill_(hidden, -torch.inf)[
-        :, None, None
-    ]

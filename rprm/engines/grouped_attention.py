@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
@@ -71,42 +71,74 @@ def attend(layer: StoredLayer, query: torch.Tensor) -> torch.Tensor:
     """Attention of one token per row (A, heads, 1, D) -> (A, 1, heads, D)."""
     layout = layer.layout
     rows, heads, _, size = query.shape
-    kv_heads = layer.sampled[0].shape[1]
-    groups, places = heads // kv_heads, layout.places
+    kv_heads, places = layer.prompt.keys.shape[1], layout.places
+    groups = heads // kv_heads
     query_AHGD = query.reshape(rows, kv_heads, groups, size)
-    own, own_mass = _weighted(
-        layer.sampled_part(0), layer.sampled_part(1), query_AHGD, layout.sampled_bias_now()
-    )
+    own = _own(layer, query_AHGD.view(rows * kv_heads, groups, size))
     gathered = query_AHGD.index_select(0, layout.row_of_place)
-    query_UHQD = (
+    shared = _shared(
+        layer,
         gathered.view(-1, places, kv_heads, groups, size)
         .transpose(1, 2)
-        .reshape(-1, kv_heads, places * groups, size)
+        .reshape(-1, kv_heads, places * groups, size),
     )
-    shared, mass = _weighted(
-        layer.prompt_part(0), layer.prompt_part(1), query_UHQD, layout.prompt_bias
-    )
-    shared, mass = (
-        tensor.view(-1, kv_heads, places, groups, tensor.shape[-1])
+    shared_values, shared_mass = (
+        part.view(-1, kv_heads, places, groups, part.shape[-1])
         .transpose(1, 2)
-        .reshape(-1, kv_heads, groups, tensor.shape[-1])
+        .reshape(-1, kv_heads, groups, part.shape[-1])
         .index_select(0, layout.place_of_row)
-        for tensor in (shared, mass)
+        for part in shared
     )
-    mixed = torch.lerp(own, shared, torch.sigmoid(mass - own_mass).to(own.dtype))
-    return mixed.reshape(rows, 1, heads, mixed.shape[-1])
+    own_values, own_mass = (part.view(rows, kv_heads, groups, -1) for part in own)
+    share = torch.sigmoid(shared_mass - own_mass).to(own_values.dtype)
+    return torch.lerp(own_values, shared_values, share).reshape(rows, 1, heads, -1)
 
 
-def _weighted(
-    keys: torch.Tensor, values: torch.Tensor, query: torch.Tensor, bias: torch.Tensor | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """softmax(QK)V and the logarithm of the softmax's denominator."""
-    scores = torch.matmul(query, keys.transpose(-1, -2)).float()
-    if bias is not None:
-        scores += bias
-    mass = scores.logsumexp(dim=-1, keepdim=True)
-    weights = (scores - mass).exp_()
-    return torch.matmul(weights.to(values.dtype), values), mass
+class Attended(NamedTuple):
+    values: torch.Tensor
+    mass: torch.Tensor
+    """Logarithm of the softmax's denominator."""
+
+
+def _own(layer: StoredLayer, query: torch.Tensor) -> Attended:
+    """Attention of each row to the tokens it sampled; rows and heads are one axis here."""
+    rows, heads = layer.layout.rows, layer.prompt.keys.shape[1]
+    scores = torch.cat(
+        [
+            torch.bmm(query, segment.keys[:rows].flatten(0, 1).transpose(1, 2))
+            for segment in layer.segments
+        ],
+        dim=-1,
+    ).float()
+    scores.view(rows, -1, scores.shape[-1]).add_(layer.layout.sampled_bias)
+    weights, mass = _softmax(scores)
+    weights = weights.to(query.dtype)
+    first, *others = layer.segments
+    size = first.keys.shape[2]
+    mixed = torch.bmm(weights[..., :size], first.values[:rows].flatten(0, 1))
+    for segment in others:
+        part = weights[..., size : size + segment.keys.shape[2]]
+        mixed.baddbmm_(part, segment.values[:rows].flatten(0, 1))
+        size += segment.keys.shape[2]
+    assert mixed.shape[0] == rows * heads
+    return Attended(mixed, mass)
+
+
+def _shared(layer: StoredLayer, query: torch.Tensor) -> Attended:
+    """Attention of all samples of a unit to its prompt at once."""
+    prompts = layer.running_prompts()
+    scores = torch.matmul(query, prompts.keys.transpose(-1, -2)).float()
+    if layer.layout.prompt_bias is not None:
+        scores += layer.layout.prompt_bias
+    weights, mass = _softmax(scores)
+    return Attended(torch.matmul(weights.to(query.dtype), prompts.values), mass)
+
+
+def _softmax(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights, and the mass from the largest score and weight: cheaper than a logsumexp."""
+    weights = torch.softmax(scores, dim=-1)
+    largest = weights.amax(dim=-1, keepdim=True)
+    return weights, scores.amax(dim=-1, keepdim=True) - largest.log_()
 
 
 AttentionInterface.register(NAME, attention)

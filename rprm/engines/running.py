@@ -5,6 +5,7 @@ Axes: B rows, U units, V vocabulary, T tokens.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,13 +14,16 @@ import torch
 from transformers.cache_utils import DynamicCache
 
 from rprm.engines.base import SamplingParams
-from rprm.engines.batching import Limits, Shape, Unit, rows_that_fit
+from rprm.engines.batching import Limits, Room, Shape, Unit, next_size, rows_that_fit
 from rprm.engines.drawing import choose
-from rprm.engines.forward import decode_step, prefill, start_bias
-from rprm.engines.kv_cache import KVStore, Layout
+from rprm.engines.forward import decode_step, prefill
+from rprm.engines.kv_cache import KVStore, Layout, prompt_bias
 from rprm.engines.rows import Draft, Row, Slot, closing_gaps
 from rprm.engines.verdict_tokens import VerdictTokens
 from rprm.engines.written import Written
+
+COLUMNS_PER_SEGMENT = {"cpu": 16}
+"""Small enough for a processor's prefetching; elsewhere few large ones need fewer kernels."""
 
 
 class RunningBatch:
@@ -41,25 +45,20 @@ class RunningBatch:
             self.layout,
             rows=shape.rows,
             units=shape.units,
-            columns=shape.columns,
             prompt=shape.prompt,
         )
-        self.written = Written(
-            rows=shape.rows,
-            columns=shape.columns,
-            device=self.device,
-            random=params.temperature > 0,
-        )
+        self.written = Written(rows=shape.rows, device=self.device, random=params.temperature > 0)
+        self.step_columns = COLUMNS_PER_SEGMENT.get(self.device.type, 128)
         self.rows: list[Row] = []
         self.slots: list[Slot] = []
 
-    @property
-    def free_rows(self) -> int:
-        return self.shape.rows - len(self.rows)
-
-    @property
-    def free_units(self) -> int:
-        return self.shape.units - len(self.slots)
+    def room(self, *, prefill_tokens: int) -> Room:
+        return Room(
+            rows=self.shape.rows - len(self.rows),
+            units=self.shape.units - len(self.slots),
+            carried=self.layout.column - self.layout.base if self.rows else sys.maxsize,
+            prefill_tokens=prefill_tokens,
+        )
 
     @torch.inference_mode()
     def join(self, units: Sequence[Unit]) -> None:
@@ -70,14 +69,15 @@ class RunningBatch:
             self.model, [unit.prompt_T + unit.carried_T for unit in units], cache=prefilled
         )
         if not self.rows:
-            self.layout.column = self.layout.first = carried
-        elif self.layout.column < carried:
-            self._shift(column=carried, columns=self.shape.columns)
+            self.store.restart(carried)
+            self.written.restart()
         fresh_rows, fresh_slots = len(self.rows), len(self.slots)
         for unit in units:
             self._enter(unit)
         self.store.put(slice(fresh_slots, len(self.slots)), prefilled, carried=carried)
         if carried:
+            if self.layout.end < carried:
+                self.store.grow(carried)
             self.store.put_sampled(fresh_rows, prefilled, carried=carried)
         self._changed()
         owners = [index for index, unit in enumerate(units) for _ in unit.samples]
@@ -90,9 +90,8 @@ class RunningBatch:
         self.slots.append(slot)
         column = self.layout.column
         for place, sample in enumerate(unit.samples):
-            row = Row(slot, place, sample, column - len(unit.carried_T))
-            self.written.enter(len(self.rows), row, column)
-            self.rows.append(row)
+            self.rows.append(Row(slot, place, sample, column - len(unit.carried_T)))
+            self.written.enter(self.rows, column)
 
     def _changed(self) -> None:
         """Rows have come, gone or moved: say anew what the model sees."""
@@ -100,7 +99,6 @@ class RunningBatch:
         lengths = [len(slot.unit.prompt_T) for slot in self.slots]
         layout.rows, layout.units = len(rows), len(self.slots)
         layout.width = max(lengths, default=0)
-        layout.first = min((row.first for row in rows), default=layout.column)
         place_of_row = [row.slot.index * places + row.place for row in rows]
         row_of_place = [0] * (len(self.slots) * places)
         for index, place in enumerate(place_of_row):
@@ -109,8 +107,7 @@ class RunningBatch:
         layout.row_of_place = self._integers(row_of_place)
         layout.first_columns = self._integers([row.first for row in rows])
         layout.prompt_lengths = self._integers([lengths[row.slot.index] for row in rows])
-        layout.sampled_bias = start_bias(layout.first_columns, self.shape.columns)
-        layout.prompt_bias = start_bias(layout.width - self._integers(lengths), layout.width)
+        layout.prompt_bias = prompt_bias(lengths, self.device)
         self.last_B = layout.first_columns + (self.params.max_tokens - 1)
         self.offset_B = layout.prompt_lengths - layout.first_columns
 
@@ -124,7 +121,7 @@ class RunningBatch:
         logits_BV = decode_step(
             self.model,
             self.store,
-            self.written.tokens_BC[:rows, column : column + 1],
+            self.written.tokens(slice(0, rows), column),
             self.offset_B + column,
         )
         self.layout.column = column + 1
@@ -132,35 +129,36 @@ class RunningBatch:
 
     def _draw(self, rows: slice, logits_BV: torch.Tensor) -> None:
         column, written = self.layout.column, self.written
+        written.cover(self.rows, column)
         if self.verdict is not None:
             yes, no = self.verdict.yes, self.verdict.no
-            written.p_yes_BC[rows, column] = torch.sigmoid(
-                logits_BV[:, yes].float() - logits_BV[:, no].float()
-            )
-        written.tokens_BC[rows, column] = choose(
+            p_yes_B = torch.sigmoid(logits_BV[:, yes].float() - logits_BV[:, no].float())
+            written.put_p_yes(rows, column, p_yes_B)
+        drawn_B = choose(
             logits_BV,
-            written.uniforms_BC[rows, column],
+            written.uniforms(rows, column),
             temperature=self.params.temperature,
             top_p=self.params.top_p,
         )
+        written.put_tokens(rows, column, drawn_B)
 
     @torch.inference_mode()
     def maybe_finished(self) -> list[int]:
         """Rows whose newest token may be their last: an ending token, or the length limit."""
         rows, column = len(self.rows), self.layout.column
-        tokens_B = self.written.tokens_BC[:rows, column]
+        tokens_B = self.written.tokens(slice(0, rows), column).squeeze(1)
         ended_B = self.ending_V[tokens_B] | (self.last_B <= column)
         found: list[int] = ended_B.nonzero().flatten().tolist()
         return found
 
     def draft(self, index: int) -> Draft:
-        row, written = self.rows[index], self.written
-        so_far = slice(row.first, self.layout.column + 1)
+        row = self.rows[index]
+        token_ids, p_yes_T = self.written.so_far(index, row.first, self.layout.column + 1)
         return Draft(
             request=row.slot.unit.request,
             sample=row.sample,
-            token_ids=written.tokens_BC[index, so_far].tolist(),
-            p_yes_T=[] if self.verdict is None else written.p_yes_BC[index, so_far].tolist(),
+            token_ids=token_ids,
+            p_yes_T=[] if self.verdict is None else p_yes_T,
         )
 
     @torch.inference_mode()
@@ -190,22 +188,24 @@ class RunningBatch:
             self.store.move_units(self._integers(moves.sources), self._integers(moves.targets))
 
     def make_room(self, limits: Limits) -> list[Unit]:
-        """Have a free column for the next token; returns samples that no longer fit.
+        """Store one more column if the next step needs it; returns samples that no longer fit.
 
         The newest rows are set aside: they lose the least, and come back through the queue.
         """
-        columns, used = self.shape.columns, self.layout.column + 1 - self.layout.first
-        if self.layout.column + 1 < columns:
+        layout = self.layout
+        if layout.column < layout.end:
             return []
-        if 2 * used > columns:
-            columns = min(2 * columns, self.shape.most_columns)
-        fit = rows_that_fit(self.shape, limits, columns=columns)
-        too_many = range(fit, len(self.rows))
-        aside = [self._set_aside(index) for index in too_many]
+        self.store.drop_front(min(row.first for row in self.rows))
+        used = layout.end - layout.base
+        size = next_size(used, step=self.step_columns)
+        fit = rows_that_fit(self.shape, limits, columns=used + size)
+        aside = [self._set_aside(index) for index in range(fit, len(self.rows))]
         if aside:
-            self.leave(too_many)
-        self.shape = replace(self.shape, rows=fit)
-        self._shift(column=self.layout.column - self.layout.first, columns=columns)
+            self.leave(range(fit, len(self.rows)))
+        if fit < self.shape.rows:
+            self.shape = replace(self.shape, rows=fit)
+            self.store.trim(fit)
+        self.store.grow(size)
         return aside
 
     def _set_aside(self, index: int) -> Unit:
@@ -216,19 +216,3 @@ class RunningBatch:
             carried_T=tuple(draft.token_ids),
             carried_p_yes_T=tuple(draft.p_yes_T),
         )
-
-    @torch.inference_mode()
-    def _shift(self, *, column: int, columns: int) -> None:
-        """Move what is written so that the current column becomes `column` of `columns`."""
-        layout = self.layout
-        first, used = layout.first, layout.column - layout.first
-        to = column - used
-        self.store.shift(used=used, to=to, columns=columns)
-        for row in self.rows:
-            row.first += to - first
-        self.written = self.written.shifted(
-            self.rows, first=first, used=used + 1, to=to, columns=columns
-        )
-        self.shape = replace(self.shape, columns=columns)
-        layout.column = column
-        self._changed()

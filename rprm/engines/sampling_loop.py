@@ -84,14 +84,10 @@ class SamplingLoop:
 
     def _refill(self, batch: RunningBatch, queue: deque[Unit]) -> bool:
         """Let waiting prompts join when that pays; True when some did."""
-        if not queue or batch.free_rows * REFILL_SHARE < batch.shape.rows:
+        room = batch.room(prefill_tokens=self.limits.prefill_tokens)
+        if not queue or room.rows * REFILL_SHARE < batch.shape.rows:
             return False
-        count = next_group(
-            queue,
-            free_rows=batch.free_rows,
-            free_units=batch.free_units,
-            prefill_tokens=self.limits.prefill_tokens,
-        )
+        count = next_group(queue, room)
         if count:
             batch.join([queue.popleft() for _ in range(count)])
         return count > 0
