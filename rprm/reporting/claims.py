@@ -57,14 +57,21 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Checked:
-    claim: Claim
+class Compared:
+    """One judge minus another, on the same problems."""
+
     better: float
     worse: float
     difference: Interval
     verdict: Verdict
     seeds: int
     """Pairs of runs compared."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checked:
+    claim: Claim
+    found: Compared
     better_label: str
     worse_label: str
 
@@ -72,22 +79,36 @@ class Checked:
 def check(claim: Claim, systems: Sequence[System], *, resamples: int) -> Checked:
     """Raises BadInput when a side names no judge of this report, or more than one."""
     better, worse = find(claim.better, systems), find(claim.worse, systems)
+    found = compare(
+        (better, claim.better.k),
+        (worse, claim.worse.k),
+        metric=claim.metric,
+        resamples=resamples,
+    )
+    return Checked(claim=claim, found=found, better_label=better.label, worse_label=worse.label)
+
+
+def compare(
+    better: tuple[System, int], worse: tuple[System, int], *, metric: Metric, resamples: int
+) -> Compared:
+    """Two judges, each at its K; runs of equal seed are subtracted from each other."""
     pairs = [
-        (ours.outcomes[claim.better.k], theirs.outcomes[claim.worse.k])
-        for ours, theirs in _by_seed(better, worse)
+        (ours.outcomes[better[1]], theirs.outcomes[worse[1]])
+        for ours, theirs in _by_seed(better[0], worse[0])
     ]
-    ours = [average(a, claim.metric) for a, _ in pairs]
-    theirs = [average(b, claim.metric) for _, b in pairs]
-    difference = _difference(pairs, claim.metric, resamples)
-    return Checked(
-        claim=claim,
-        better=fmean(ours),
-        worse=fmean(theirs),
+    for ours, theirs in pairs:
+        if {one.solution_id for one in ours} != {one.solution_id for one in theirs}:
+            raise BadInput(
+                f"{better[0].label!r} and {worse[0].label!r} were measured on other solutions.",
+                fix="compare judges on the same benchmark data",
+            )
+    difference = _difference(pairs, metric, resamples)
+    return Compared(
+        better=fmean(average(ours, metric) for ours, _ in pairs),
+        worse=fmean(average(theirs, metric) for _, theirs in pairs),
         difference=difference,
         verdict=_verdict(difference),
         seeds=len(pairs),
-        better_label=better.label,
-        worse_label=worse.label,
     )
 
 

@@ -8,24 +8,38 @@ Metrics  claims/{claim}/difference, low, high; claims/holds, undecided, fails
 
 from __future__ import annotations
 
-from typing import ClassVar
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
+import pyarrow as pa
 from pydantic import Field
 
-from rprm.reporting.claims import Claim
-from rprm.stages.io import StageIO
+from rprm.benchmarks.statistics import Interval
+from rprm.errors import BadInput
+from rprm.reporting import comparisons, making, markdown, page, readings, results
+from rprm.reporting.claims import Checked, Claim, Verdict, check
+from rprm.reporting.document import Document, Section
+from rprm.reporting.findings import Findings, Scaling, Source
+from rprm.reporting.numbers import METRICS, Numbers, headline, measure
+from rprm.reporting.systems import Run, group
+from rprm.stages.bench import read_outcomes
+from rprm.stages.io import ArtifactView, StageIO
 from rprm.stages.params import StageParams
 
+COLUMNS: dict[str, pa.DataType] = {
+    "system": pa.string(),
+    "point": pa.string(),
+    "seeds": pa.int64(),
+    "k": pa.int64(),
+    "metric": pa.string(),
+    "value": pa.float64(),
+    "low": pa.float64(),
+    "high": pa.float64(),
+}
+NUMBERS = pa.schema(list(COLUMNS.items()))
 
-class Scaling(StageParams):
-    """A plot of F1 against one axis of the campaign's sweeps."""
-
-    system: str
-    """Which judge: a bench stage's `system`."""
-    axis: str = "rows"
-    """Coordinate along the x axis."""
-    ks: tuple[int, ...] = ()
-    """One line per K; empty: K=1 and the headline K."""
+ROLES = ("benches", "models", "data", "promotions")
 
 
 class Report:
@@ -57,4 +71,165 @@ class Report:
         self.params = params
 
     def run(self, io: StageIO) -> None:
-        raise NotImplementedError
+        findings = self._findings(io)
+        document = Document(
+            title=self.params.title, text=self.params.text, sections=_sections(findings)
+        )
+        _publish(io, "report.html", page.render(document), track=True)
+        _publish(io, "report.md", markdown.render(document), track=False)
+        io.note(
+            claims=[_verdict(one) for one in findings.checked],
+            table=_headline_table(findings),
+            headline_k=findings.headline_k,
+        )
+        _log(io, findings.checked)
+        io.write(_table(findings.numbers))
+
+    def _findings(self, io: StageIO) -> Findings:
+        params = self.params
+        runs = [_run(one) for one in io.artifacts("benches")]
+        if not runs:
+            raise BadInput(
+                f"stage {io.stage}: a report needs at least one benchmark.",
+                fix="gather bench stages as inputs.benches",
+            )
+        systems = group(runs, order=params.systems)
+        return Findings(
+            systems=systems,
+            numbers=measure(systems, resamples=params.resamples),
+            checked=[check(one, systems, resamples=params.resamples) for one in params.claims],
+            scaling=params.scaling,
+            direct=params.direct,
+            headline_k=headline(systems, params.headline_k),
+            resamples=params.resamples,
+            notes=params.notes,
+            sources=[_source(role, one) for role in ROLES for one in io.artifacts(role)],
+        )
+
+
+def _run(bench: ArtifactView) -> Run:
+    table, facts = bench.table(), bench.facts
+    return Run(
+        system=facts["system"],
+        coordinates=bench.coordinates,
+        facts=facts,
+        outcomes={k: read_outcomes(table, k=k) for k in (point["k"] for point in facts["curve"])},
+        address=bench.address,
+    )
+
+
+def _source(role: str, view: ArtifactView) -> Source:
+    return Source(
+        role=role,
+        stage=view.stage,
+        address=view.address,
+        coordinates=view.coordinates,
+        params=view.params,
+        facts=view.facts,
+    )
+
+
+def _sections(findings: Findings) -> list[Section]:
+    return [
+        results.summary(findings),
+        results.table(findings),
+        comparisons.scaling(findings),
+        comparisons.methods(findings),
+        comparisons.k_curve(findings),
+        comparisons.reasoning(findings),
+        comparisons.bias(findings),
+        results.early_stopping(findings),
+        making.data(findings),
+        readings.critiques(findings),
+        making.promotions(findings),
+        making.provenance(findings),
+    ]
+
+
+def _publish(io: StageIO, name: str, text: str, *, track: bool) -> None:
+    file = io.scratch / name
+    file.write_text(text, encoding="utf-8")
+    io.publish(file, name, track=track)
+
+
+# --- the numbers, for machines ------------------------------------------------------------------
+
+
+def _verdict(checked: Checked) -> dict[str, Any]:
+    claim, found = checked.claim, checked.found
+    return {
+        "claim": claim.text,
+        "verdict": found.verdict.value,
+        "metric": claim.metric,
+        "better": {
+            "judge": checked.better_label,
+            "k": claim.better.k,
+            "value": _json(found.better),
+        },
+        "worse": {"judge": checked.worse_label, "k": claim.worse.k, "value": _json(found.worse)},
+        "difference": _values(found.difference),
+        "seeds": found.seeds,
+    }
+
+
+def _side(judge: str, k: int, value: float) -> dict[str, Any]:
+    return {"judge": judge, "k": k, "value": _json(value)}
+
+
+def _headline_table(findings: Findings) -> list[dict[str, Any]]:
+    return [
+        {
+            "judge": one.label,
+            "seeds": len(one.runs),
+            "k": k,
+            **{
+                metric: _values(found.value)
+                for metric in METRICS
+                if (found := findings.numbers.at(one, k, metric))
+            },
+        }
+        for one in findings.systems
+        for k in findings.ks
+        if k in one.ks
+    ]
+
+
+def _values(found: Interval) -> dict[str, float | None]:
+    return {
+        "value": _json(found.estimate),
+        "low": _json(found.low),
+        "high": _json(found.high),
+    }
+
+
+def _json(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _log(io: StageIO, checked: Sequence[Checked]) -> None:
+    metrics: dict[str, float] = {
+        f"claims/{verdict.value}": float(sum(one.found.verdict is verdict for one in checked))
+        for verdict in Verdict
+    }
+    for number, one in enumerate(checked, start=1):
+        name = f"claims/{number}-{page.anchor(one.claim.text)[:60]}"
+        values = _values(one.found.difference)
+        told = {"difference": values["value"], "low": values["low"], "high": values["high"]}
+        metrics |= {f"{name}/{part}": v for part, v in told.items() if v is not None}
+    if checked:
+        io.log(metrics)
+
+
+def _table(numbers: Numbers) -> pa.Table:
+    rows = [
+        {
+            "system": one.system.name,
+            "point": " ".join(f"{axis}={value}" for axis, value in one.system.point),
+            "seeds": len(one.by_seed),
+            "k": one.k,
+            "metric": one.metric,
+            **_values(one.value),
+        }
+        for one in numbers
+    ]
+    return pa.Table.from_pylist(rows, schema=NUMBERS)
