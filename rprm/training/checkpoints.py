@@ -60,18 +60,6 @@ class Restored:
     candidates: tuple[Candidate, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Start:
-    """Where training begins: the initial model, or a checkpoint made from it."""
-
-    folder: Path
-    """Of the initial model."""
-    policy: Any
-    tokenizer: Any
-    """Tells TRL the end-of-text token; nothing is tokenised with it."""
-    restored: Restored | None
-
-
 def restore_newest(io: StageIO) -> Restored | None:
     """Fetch the newest committed checkpoint; None when training starts from the beginning."""
     committed = io.checkpoints()

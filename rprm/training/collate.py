@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from rprm.errors import BadInput, TruncationError
 
@@ -53,6 +54,14 @@ class Pair:
 
 
 Trainable = Example | Pair
+
+
+Kind = TypeVar("Kind", Example, Pair)
+
+
+def short_first(examples: Sequence[Kind]) -> list[Kind]:
+    """Evaluation may go by length: batches then need little padding."""
+    return sorted(examples, key=lambda example: (example.num_tokens, example.id))
 
 
 def check_lengths(examples: Sequence[Trainable], max_length: int) -> None:

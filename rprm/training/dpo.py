@@ -12,7 +12,8 @@ from rprm.errors import BadInput
 from rprm.stages.io import StageIO
 from rprm.training import runs
 from rprm.training.batches import PairBatches, pair_rows
-from rprm.training.collate import Pair
+from rprm.training.collate import Pair, short_first
+from rprm.training.loading import load_policy, load_start
 from rprm.training.params import DpoParams
 from rprm.training.runs import TrainResult
 from rprm.training.trainers import DpoTrainer, read_reference
@@ -27,19 +28,19 @@ def train_dpo(
 ) -> TrainResult:
     """Prefer chosen over rejected, held to `model` itself as the reference; see `train_sft`."""
     with runs.session(io):
-        shared = runs.training_arguments(params, io, num_examples=len(train))
+        shared = runs.training_arguments(params, io)
         args = DPOConfig(**shared, **preference_arguments(params))
-        start = runs.load_start(model, params, io, [*train, *validation])
+        start = load_start(model, train, validation, params, io)
         precomputed = params.precompute_reference
         trainer = DpoTrainer(
             io=io,
             reference=read_reference(start.restored),
             model=start.policy,
-            ref_model=None if precomputed else runs.load_policy(start.folder, params),
+            ref_model=None if precomputed else load_policy(start.folder, params),
             args=args,
             data_collator=PairBatches(start.tokenizer.pad_token_id),
             train_dataset=pair_rows(train),
-            eval_dataset=pair_rows(validation) if validation else None,
+            eval_dataset=pair_rows(short_first(validation)) if validation else None,
             processing_class=start.tokenizer,
         )
         return runs.run(trainer, start, params, io)

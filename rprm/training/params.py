@@ -47,6 +47,9 @@ class TrainParams(BaseModel):
     """Longest prompt + completion in tokens.  Longer examples stop the stage before training:
     a cut would delete the verdict.  Batches are padded to their own longest example."""
 
+    group_by_length: bool = False
+    """Make batches of examples of similar length: less padding to compute, the same examples."""
+
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic.  bfloat16 keeps float32 master weights; on most CPUs it is slower."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +15,12 @@ import datasets
 import torch
 import transformers
 from accelerate.utils import broadcast_object_list
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-from transformers import AutoModelForCausalLM
 
-from rprm.engines.tokenizers import load_tokenizer
 from rprm.errors import BadInput, Drained
 from rprm.stages.io import StageIO
-from rprm.training.checkpoints import Candidate, Start, restore_newest
-from rprm.training.collate import Trainable, check_lengths, check_tokens
+from rprm.training.checkpoints import Candidate
+from rprm.training.loading import Start
 from rprm.training.params import TrainParams
-
-HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.jinja", "*.model"]
-"""Weights as safetensors, configuration and tokenizer; no pickles and no code."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,10 +48,8 @@ def accumulation_steps(params: TrainParams, world_size: int) -> int:
     return steps
 
 
-def training_arguments(params: TrainParams, io: StageIO, *, num_examples: int) -> dict[str, Any]:
+def training_arguments(params: TrainParams, io: StageIO) -> dict[str, Any]:
     """What SFTConfig and DPOConfig share.  One code path from a CPU to many GPUs."""
-    if num_examples == 0:
-        raise BadInput("There are no training examples.", fix="look at the counts upstream.")
     world_size = _world_size(io)
     accumulation = accumulation_steps(params, world_size)
     per_device = params.batch_size // accumulation // world_size
@@ -79,6 +70,7 @@ def training_arguments(params: TrainParams, io: StageIO, *, num_examples: int) -
         "deepspeed": deepspeed_config(params.deepspeed),
         "use_cpu": io.gpus == 0,
         "ddp_backend": "gloo" if io.gpus == 0 and world_size > 1 else None,
+        "ddp_find_unused_parameters": False,  # every parameter has a gradient at every step
         "seed": params.seed,
         "data_seed": params.seed,
         "logging_steps": params.logging_every,
@@ -86,6 +78,8 @@ def training_arguments(params: TrainParams, io: StageIO, *, num_examples: int) -
         "save_strategy": "no",
         "report_to": "none",
         "disable_tqdm": True,
+        "log_level": "error",
+        "log_level_replica": "error",
         "remove_unused_columns": False,
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": io.gpus > 0,
@@ -114,56 +108,6 @@ def deepspeed_config(name: str | None) -> str | None:
             fix='use "zero2", "zero3" or the path of a JSON file.',
         )
     return str(path)
-
-
-def fetch_model(model: Path | str, params: TrainParams) -> Path:
-    """A local folder: the given one, or the files of a Hub model at its revision."""
-    if Path(model).is_dir():
-        return Path(model)
-    try:
-        folder = snapshot_download(str(model), revision=params.revision, allow_patterns=HUB_FILES)
-    except (HFValidationError, HfHubHTTPError, OSError) as error:
-        raise BadInput(
-            f"There is no model folder {model}, and the Hub does not give it either: {error}",
-            fix="give a local model folder, or a Hub id and revision that this machine can reach.",
-        ) from error
-    return Path(folder)
-
-
-def load_policy(folder: Path, params: TrainParams) -> Any:
-    """A causal language model from safetensors; never runs code of a model repository."""
-    wants_bfloat16 = params.deepspeed is not None and params.dtype == "bfloat16"
-    try:
-        policy = AutoModelForCausalLM.from_pretrained(
-            str(folder),
-            dtype=torch.bfloat16 if wants_bfloat16 else torch.float32,
-            attn_implementation=params.attention,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-        )
-    except (OSError, ValueError) as error:
-        raise BadInput(
-            f"The model in {folder} does not load: {error}",
-            fix="give a model folder with config.json and weights as safetensors.",
-        ) from error
-    policy.config._name_or_path = ""  # a path of this machine does not belong in a checkpoint
-    return policy
-
-
-def load_start(
-    model: Path | str, params: TrainParams, io: StageIO, examples: Sequence[Trainable]
-) -> Start:
-    """Check everything that can be wrong before time is spent on training, and load it."""
-    folder = fetch_model(model, params)
-    tokenizer = load_tokenizer(folder)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    check_lengths(examples, params.max_length)
-    policy = load_policy(folder, params)
-    vocab_size: int = policy.config.vocab_size
-    check_tokens(examples, eos_id=tokenizer.eos_token_id, vocab_size=vocab_size)
-    return Start(folder=folder, policy=policy, tokenizer=tokenizer, restored=restore_newest(io))
 
 
 def run(trainer: Any, start: Start, params: TrainParams, io: StageIO) -> TrainResult:

@@ -23,7 +23,9 @@ from trl.models import prepare_deepspeed
 from rprm.errors import BadInput, Drained
 from rprm.stages.io import StageIO
 from rprm.training.callbacks import WINDOW, Steering, save_window
-from rprm.training.checkpoints import RESUME, WEIGHTS, Committer, Restored, Start
+from rprm.training.checkpoints import RESUME, WEIGHTS, Committer, Restored
+from rprm.training.loading import Start
+from rprm.training.ordering import EpochSampler
 from rprm.training.params import TrainParams
 
 REFERENCE = "reference.json"
@@ -52,6 +54,10 @@ class Committing:
     steering: Steering
 
     tokenizer_folder: Path
+    sampler: EpochSampler
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
+        return self.sampler
 
     def steer(self, io: StageIO, params: TrainParams, start: Start) -> None:
         """Attach the stage; must be called before `train`."""
@@ -59,6 +65,7 @@ class Committing:
         restored = start.restored
         self.stage = io
         self.tokenizer_folder = start.folder
+        self.sampler = start.sampler
         self.committer = Committer(io, restored)
         self.steering = Steering(io, params, trainer)
         if restored is not None:
