@@ -20,7 +20,7 @@ def make_engine(
     threads: int,
     device: str = "auto",
     dtype: str = "auto",
-    max_rows: int | None = None,
+    max_rows: int = 384,
     max_batch_tokens: int | None = None,
 ) -> Engine:
     """Make the engine `spec` names.  Raises BadInput with the choices when it names none."""
@@ -34,13 +34,13 @@ def make_engine(
             f"No engine here serves {text}.",
             fix="give a local model folder, or recorded:FILE.jsonl.",
         )
-    from rprm.engines.transformers import EngineOptions, TransformersEngine
+    from rprm.engines.loading import EngineOptions
+    from rprm.engines.transformers import TransformersEngine
 
-    default = EngineOptions()
     options = EngineOptions(
         device=device,
         dtype=dtype,
-        max_rows=max_rows or default.max_rows,
-        max_batch_tokens=max_batch_tokens or default.max_batch_tokens,
+        max_rows=max_rows,
+        max_batch_tokens=max_batch_tokens,
     )
     return TransformersEngine(text, threads=threads, options=options)

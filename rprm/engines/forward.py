@@ -5,6 +5,7 @@ Axes: U prompts, A rows, P prompt columns, C sampled columns, W both side by sid
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -29,10 +30,16 @@ def prefill(model: Any, prompts_U: Sequence[Sequence[int]], *, cache: Any) -> to
         position_ids=positions.to(device),
         past_key_values=cache,
         use_cache=True,
-        logits_to_keep=1,
+        **only_last_logits(model),
     )
     logits_UV: torch.Tensor = output.logits[:, -1]
     return logits_UV
+
+
+def only_last_logits(model: Any) -> dict[str, int]:
+    """A prompt's other logits are not read, and with a large vocabulary they fill the memory."""
+    known = "logits_to_keep" in inspect.signature(model.forward).parameters
+    return {"logits_to_keep": 1} if known else {}
 
 
 def decode_step(

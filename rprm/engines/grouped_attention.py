@@ -102,7 +102,7 @@ class Attended(NamedTuple):
 
 def _own(layer: StoredLayer, query: torch.Tensor) -> Attended:
     """Attention of each row to the tokens it sampled; rows and heads are one axis here."""
-    rows, heads = layer.layout.rows, layer.prompt.keys.shape[1]
+    rows = layer.layout.rows
     scores = torch.cat(
         [
             torch.bmm(query, segment.keys[:rows].flatten(0, 1).transpose(1, 2))
@@ -120,7 +120,6 @@ def _own(layer: StoredLayer, query: torch.Tensor) -> Attended:
         part = weights[..., size : size + segment.keys.shape[2]]
         mixed.baddbmm_(part, segment.values[:rows].flatten(0, 1))
         size += segment.keys.shape[2]
-    assert mixed.shape[0] == rows * heads
     return Attended(mixed, mass)
 
 

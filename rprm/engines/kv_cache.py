@@ -129,14 +129,18 @@ class KVStore:
         self.view: Cache | None = None
         """What the model gets as past_key_values; the first prefill shows the shapes."""
 
-    def put(self, slots: slice, prefilled: Cache, *, carried: int) -> None:
-        """Store freshly computed prompts, the last `carried` tokens of which were sampled."""
+    def put(self, slot: int, prefilled: Cache, sources: torch.Tensor, *, carried: int) -> None:
+        """Store prompts `sources` of a prefill from `slot` on.
+
+        Their last `carried` tokens were sampled and do not belong to the prompt.
+        """
         if not self.layers:
             self._allocate(prefilled)
         for mine, theirs in zip(self.layers, prefilled.layers, strict=True):
             for part, new in zip(mine.prompt, (theirs.keys, theirs.values), strict=True):
                 width = new.shape[2] - carried
-                part[slots, :, part.shape[2] - width :] = new[:, :, :width]
+                slots = slice(slot, slot + len(sources))
+                part[slots, :, part.shape[2] - width :] = new[sources, :, :width]
 
     def _allocate(self, prefilled: Cache) -> None:
         self.layers = [

@@ -64,26 +64,25 @@ class RunningBatch:
     def join(self, units: Sequence[Unit]) -> None:
         """Prefill the prompts of `units` and draw the next token of each of their samples."""
         carried = len(units[0].carried_T)
+        texts = [unit.prompt_T + unit.carried_T for unit in units]
+        distinct = {text: index for index, text in enumerate(dict.fromkeys(texts))}
         prefilled = DynamicCache()
-        logits_UV = prefill(
-            self.model, [unit.prompt_T + unit.carried_T for unit in units], cache=prefilled
-        )
+        logits_UV = prefill(self.model, list(distinct), cache=prefilled)
+        sources = [distinct[text] for text in texts]
         if not self.rows:
             self.store.restart(carried)
             self.written.restart()
         fresh_rows, fresh_slots = len(self.rows), len(self.slots)
         for unit in units:
             self._enter(unit)
-        self.store.put(slice(fresh_slots, len(self.slots)), prefilled, carried=carried)
+        self.store.put(fresh_slots, prefilled, self._integers(sources), carried=carried)
         if carried:
             if self.layout.end < carried:
                 self.store.grow(carried)
             self.store.put_sampled(fresh_rows, prefilled, carried=carried)
         self._changed()
-        owners = [index for index, unit in enumerate(units) for _ in unit.samples]
-        self._draw(
-            slice(fresh_rows, len(self.rows)), logits_UV[torch.tensor(owners, device=self.device)]
-        )
+        owners = [source for source, unit in zip(sources, units, strict=True) for _ in unit.samples]
+        self._draw(slice(fresh_rows, len(self.rows)), logits_UV[self._integers(owners)])
 
     def _enter(self, unit: Unit) -> None:
         slot = Slot(unit, len(self.slots), len(unit.samples))
@@ -116,16 +115,17 @@ class RunningBatch:
 
     @torch.inference_mode()
     def step(self) -> None:
-        """Draw the next token of every row.  A column must be free for it."""
-        rows, column = len(self.rows), self.layout.column
-        logits_BV = decode_step(
-            self.model,
-            self.store,
-            self.written.tokens(slice(0, rows), column),
-            self.offset_B + column,
-        )
-        self.layout.column = column + 1
-        self._draw(slice(0, rows), logits_BV)
+        """Draw the next token of every row; `make_room` first."""
+        logits_BV = self.logits()
+        self.layout.column += 1
+        self._draw(slice(0, len(self.rows)), logits_BV)
+
+    @torch.inference_mode()
+    def logits(self) -> torch.Tensor:
+        """Run the newest token of every row."""
+        column = self.layout.column
+        newest = self.written.tokens(slice(0, len(self.rows)), column)
+        return decode_step(self.model, self.store, newest, self.offset_B + column)
 
     def _draw(self, rows: slice, logits_BV: torch.Tensor) -> None:
         column, written = self.layout.column, self.written

@@ -7,40 +7,18 @@ Sampling runs through the model's own forward; see sampling_loop.py.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from rprm.engines import grouped_attention
 from rprm.engines.base import Completion, Refused, Request, SamplingParams
 from rprm.engines.batching import Limits
+from rprm.engines.loading import EngineOptions, batch_tokens, load_model
 from rprm.engines.sampling_loop import Judge, SamplingLoop
 from rprm.engines.stopping import token_texts
 from rprm.engines.tokenizers import load_tokenizer, require_folder
 from rprm.errors import BadInput
-
-PLAIN_LAYERS = {"full_attention", "sliding_attention"}
-"""Layer types whose whole memory is keys and values per token."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EngineOptions:
-    """Where and how large the model runs."""
-
-    device: str = "auto"
-    """"auto" takes a GPU when there is one."""
-    dtype: str = "auto"
-    """"auto" is float32 on a CPU and the checkpoint's own type on a GPU."""
-    max_rows: int = 384
-    """Samples side by side."""
-    max_batch_tokens: int = 262_144
-    """Tokens whose keys and values are kept at once."""
-    max_prefill_tokens: int = 16_384
-    """Prompt tokens in one forward pass."""
-    trust_remote_code: bool = False
 
 
 class TransformersEngine:
@@ -95,7 +73,7 @@ class TransformersEngine:
     def _limits(self) -> Limits:
         return Limits(
             rows=self.options.max_rows,
-            batch_tokens=self.options.max_batch_tokens,
+            batch_tokens=batch_tokens(self.model, self.options),
             prefill_tokens=self.options.max_prefill_tokens,
         )
 
@@ -142,62 +120,3 @@ def check_params(params: SamplingParams) -> None:
     for is_wrong, what, fix in wrong:
         if is_wrong:
             raise BadInput(f"Sampling: {what}.", fix=f"{fix}.")
-
-
-def load_model(folder: Path, options: EngineOptions) -> Any:
-    """Load weights for inference.  Raises BadInput that says what the folder lacks."""
-    _require_files(folder)
-    from transformers import AutoModelForCausalLM
-
-    device = options.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = options.dtype
-    if dtype == "auto" and device == "cpu":
-        dtype = "float32"
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            str(folder),
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=options.trust_remote_code,
-            dtype=dtype,
-        )
-    except (OSError, ValueError, KeyError) as problem:
-        raise BadInput(
-            f"The model in {folder} does not load: {problem}",
-            fix="check that config.json and the safetensors files belong together.",
-        ) from problem
-    _require_plain_attention(model, folder)
-    return with_grouped_attention(model.to(device).eval().requires_grad_(False))
-
-
-def with_grouped_attention(model: Any) -> Any:
-    """Let samples of a prompt share its keys, where the model's attention can do that."""
-    if model.config._attn_implementation == "sdpa" and model._can_set_attn_implementation():
-        model.set_attn_implementation(grouped_attention.NAME)
-    return model
-
-
-def _require_files(folder: Path) -> None:
-    if not (folder / "config.json").is_file():
-        raise BadInput(
-            f"No config.json in {folder}.", fix="point to a folder made by model.save_pretrained."
-        )
-    if not any(folder.glob("*.safetensors")):
-        pickles = sorted(path.name for path in folder.glob("*.bin"))
-        found = f"only pickled weights ({', '.join(pickles)})" if pickles else "no weights"
-        raise BadInput(
-            f"There are {found} in {folder}; only safetensors are loaded.",
-            fix="convert them with model.save_pretrained(folder) on a machine you trust.",
-        )
-
-
-def _require_plain_attention(model: Any, folder: Path) -> None:
-    types = set(getattr(model.config, "layer_types", None) or ())
-    if types - PLAIN_LAYERS or getattr(model.config, "is_encoder_decoder", False):
-        raise BadInput(
-            f"The model in {folder} has layers the in-process engine cannot batch:"
-            f" {sorted(types - PLAIN_LAYERS) or 'an encoder'}.",
-            fix="serve it with vLLM and use the HTTP engine.",
-        )

@@ -11,7 +11,8 @@ import torch
 from scipy import stats
 
 from rprm.engines.base import Completion, Refused, Request, SamplingParams, in_request_order
-from rprm.engines.transformers import EngineOptions, TransformersEngine
+from rprm.engines.loading import EngineOptions
+from rprm.engines.transformers import TransformersEngine
 from tests.unit.rprm.engine_models import CHAIN, ragged_requests, save_tiny, word_tokenizer
 
 GREEDY = SamplingParams(temperature=0, max_tokens=24)
