@@ -191,12 +191,13 @@ class AttemptIO:
         facts: Mapping[str, Any],
     ) -> str:
         uri = checkpoints.commit_checkpoint(self._artifact, step, weights, resume, metrics, facts)
-        self._track(
-            records.Checkpoint(uri=uri, step=step, metrics=dict(metrics), facts=dict(facts))
-        )
+        self._track_checkpoint(uri, step, metrics, facts)
         return uri
 
     def checkpoints(self) -> Sequence[Committed]:
+        """Also tracks what is committed: a kill may have come between commit and record."""
+        for found in checkpoints.committed_checkpoints(self._artifact):
+            self._track_checkpoint(found.uri, found.step, found.metrics, found.facts)
         return [
             Committed(artifact=self._artifact, checkpoint=found)
             for found in checkpoints.list_checkpoints(self._artifact)
@@ -217,6 +218,13 @@ class AttemptIO:
         ]
         sequence = known[0] if known else registry.append(self._store, model, signed)
         self._track(records.Promotion(model=model, sequence=sequence, decision=signed))
+
+    def _track_checkpoint(
+        self, uri: str, step: int, metrics: Mapping[str, float], facts: Mapping[str, Any]
+    ) -> None:
+        self._track(
+            records.Checkpoint(uri=uri, step=step, metrics=dict(metrics), facts=dict(facts))
+        )
 
     def _track(self, record: records.Record) -> None:
         if self._writes:

@@ -72,6 +72,9 @@ class CheckpointView(Protocol):
     def step(self) -> int: ...
 
     @property
+    def uri(self) -> str: ...
+
+    @property
     def facts(self) -> Mapping[str, Any]: ...
 
     def restore(self, folder: Path) -> None:

@@ -91,8 +91,7 @@ def _candidates(earlier: Path, newest: CheckpointView) -> tuple[Candidate, ...]:
     evaluation = newest.facts["evaluation"]
     if evaluation is None:
         return candidates
-    uri: str = getattr(newest, "uri", "")
-    return (*candidates, Candidate(step=newest.step, uri=uri, metrics=evaluation))
+    return (*candidates, Candidate(step=newest.step, uri=newest.uri, metrics=evaluation))
 
 
 def link_tree(source: Path, target: Path) -> None:

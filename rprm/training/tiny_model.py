@@ -79,12 +79,14 @@ def build_tiny_qwen2(
             fix="set eos_token",
         )
     import torch
+    import transformers
     from transformers import Qwen2ForCausalLM
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Qwen2ForCausalLM(_config(tokenizer, shape))
     folder.mkdir(parents=True, exist_ok=True)
+    transformers.logging.disable_progress_bar()  # one file of a few megabytes needs none
     model.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
 
