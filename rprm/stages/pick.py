@@ -66,7 +66,7 @@ class Pick:
 
 
 def mean_by_value(benches: Sequence[ArtifactView], *, axis: str, k: int) -> dict[Any, float]:
-    """Mean F1 over seeds for each value of the axis.  Raises BadInput where one was not measured."""
+    """Mean F1 over seeds for each value of the axis; BadInput where it was not measured."""
     found: dict[Any, list[float]] = {}
     for bench in benches:
         if axis not in bench.coordinates:
