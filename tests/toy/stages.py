@@ -128,6 +128,7 @@ class Patient:
         self.params = params
 
     def run(self, io: Any) -> None:
+        print("at work", flush=True)
         end_s = time.monotonic() + self.params.seconds
         while time.monotonic() < end_s:
             if io.draining:
@@ -140,6 +141,7 @@ class Stubborn(Patient):
 
     def run(self, io: Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print("at work", flush=True)
         time.sleep(self.params.seconds)
 
 
@@ -169,3 +171,23 @@ class Gang:
             io.write(pa.table({"row": list(range(io.world_size))}))
         elif self.params.failing_rank >= 0:
             time.sleep(60)
+
+
+class Slow:
+    """Scales rows, one at a time and slowly, so that a kill finds it at work."""
+
+    kind: ClassVar[str] = "map"
+    version: ClassVar[str] = "1"
+
+    class Params(Strict):
+        sleep_s: float
+        scale: int = 1
+
+    def __init__(self, params: Params) -> None:
+        self.params = params
+
+    def run(self, io: Any, rows: pa.Table) -> Iterator[pa.Table]:
+        io.note(rows=rows.num_rows)
+        for number in rows.column("row").to_pylist():
+            time.sleep(self.params.sleep_s)
+            yield pa.table({"row": [number * self.params.scale]})
