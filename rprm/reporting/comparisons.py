@@ -6,11 +6,12 @@ Sizes of the data, ways of training, reasoning against none, numbers of critique
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rprm.benchmarks.statistics import Interval
 from rprm.reporting import wording
-from rprm.reporting.document import Block, Plot, Section, absent
+from rprm.reporting.claims import Compared, Verdict
+from rprm.reporting.document import Block, Cell, Grid, Plot, Section, absent
 from rprm.reporting.figures import bias_plot, dot_plot, k_plot, scaling_plot
 from rprm.reporting.findings import Findings, Scaling
 from rprm.reporting.systems import System
@@ -62,9 +63,8 @@ def methods(findings: Findings) -> Section:
     if len({one.name for one in judges}) < 2:
         told = absent("only one kind of reasoning judge was measured")
         return Section(title=title, anchor=anchor, blocks=[told])
-    caption = " ".join([*_best(findings, judges), *_against(findings, judges)])
-    svg = dot_plot("methods", findings.numbers, judges, findings.ks)
-    return Section(title=title, anchor=anchor, blocks=[Plot(svg=svg, caption=caption)])
+    blocks = _side_by_side(findings, anchor, judges, reference=judges[0])
+    return Section(title=title, anchor=anchor, blocks=blocks)
 
 
 def reasoning(findings: Findings) -> Section:
@@ -74,9 +74,55 @@ def reasoning(findings: Findings) -> Section:
     if not direct or not judges:
         told = absent("no judge without analyses was measured beside one with them")
         return Section(title=title, anchor=anchor, blocks=[told])
-    caption = " ".join(_against(findings, [direct[0], *judges]))
-    svg = dot_plot("reasoning", findings.numbers, [*judges, *direct], findings.ks)
-    return Section(title=title, anchor=anchor, blocks=[Plot(svg=svg, caption=caption)])
+    blocks = _side_by_side(findings, anchor, [*judges, *direct], reference=direct[0])
+    return Section(title=title, anchor=anchor, blocks=blocks)
+
+
+def _side_by_side(
+    findings: Findings, name: str, judges: Sequence[System], *, reference: System
+) -> list[Block]:
+    """A dot plot, and the differences to one of the judges."""
+    others = [one for one in judges if one is not reference]
+    gains = {
+        (one.label, k): found
+        for one in others
+        for k in findings.ks
+        if (found := findings.compare((one, k), (reference, k)))
+    }
+    caption = " ".join(
+        _standing(k, reference.label, {label: gains[label, of] for label, of in gains if of == k})
+        for k in findings.ks
+    )
+    rows: list[list[Cell]] = [
+        [one.label, *(_gain(gains.get((one.label, k))) for k in findings.ks)] for one in others
+    ]
+    grid = Grid(
+        caption=f"F1 minus that of {reference.label}, in points, with 95 % interval.",
+        header=["judge", *(f"K={k}" for k in findings.ks)],
+        rows=rows,
+    )
+    svg = dot_plot(name, findings.numbers, judges, findings.ks)
+    return [Plot(svg=svg, caption=caption), grid]
+
+
+def _gain(found: Compared | None) -> Cell:
+    return None if found is None else wording.gain(found.difference)
+
+
+def _standing(k: int, reference: str, gains: Mapping[str, Compared]) -> str:
+    """Who is above the reference, who below, who cannot be told from it."""
+    words = {
+        Verdict.HOLDS: "above",
+        Verdict.FAILS: "below",
+        Verdict.UNDECIDED: "not to be told from",
+    }
+    parts = []
+    for verdict, word in words.items():
+        names = [label for label, found in gains.items() if found.verdict is verdict]
+        if names:
+            parts.append(f"{wording.listing(names)} {'is' if len(names) == 1 else 'are'} {word} it")
+    told = "; ".join(parts) or "nothing can be compared"
+    return f"Against {reference} at K={k}: {told}."
 
 
 def _related(findings: Findings, *, reasoning_only: bool) -> list[System]:
@@ -88,10 +134,11 @@ def _related(findings: Findings, *, reasoning_only: bool) -> list[System]:
         names = {one.claim.better.system, one.claim.worse.system}
         if len(names) == 2 and names.isdisjoint(findings.direct) == reasoning_only:
             linked |= {one.better_label, one.worse_label}
-    named = {one.name for one in findings.systems if one.label in linked}
     reasoned = [one for one in findings.systems if one.name not in findings.direct]
     if not reasoning_only and linked:
         return [one for one in reasoned if one.label in linked]
+    linked |= _siblings(findings, linked)
+    named = {one.name for one in findings.systems if one.label in linked}
     last = {one.name: one.label for one in reasoned}
     return [
         one
@@ -100,29 +147,17 @@ def _related(findings: Findings, *, reasoning_only: bool) -> list[System]:
     ]
 
 
-def _best(findings: Findings, judges: Sequence[System]) -> list[str]:
-    told = []
-    for k in findings.ks:
-        found = [n for one in judges if (n := findings.numbers.at(one, k))]
-        known = [n for n in found if not math.isnan(n.value.estimate)]
-        if known:
-            best = max(known, key=lambda n: n.value.estimate)
-            told.append(f"Highest at K={k}: {best.system.label}, {wording.estimate(best.value)}.")
-    return told
-
-
-def _against(findings: Findings, judges: Sequence[System]) -> list[str]:
-    """Every judge against the first one."""
-    first, told = judges[0], []
-    for other in judges[1:]:
-        parts = [
-            f"at K={k} F1 {wording.change(found)}"
-            for k in findings.ks
-            if (found := findings.compare((other, k), (first, k)))
-        ]
-        if parts:
-            told.append(f"From {first.label} to {other.label}: {'; '.join(parts)}.")
-    return told
+def _siblings(findings: Findings, linked: set[str]) -> set[str]:
+    """Judges of the same name that differ from a linked one in no scaling axis, such as rounds."""
+    axes = {one.axis for one in findings.scaling}
+    scale = {
+        one.label: (one.name, [one.coordinate(axis) for axis in axes]) for one in findings.systems
+    }
+    return {
+        one.label
+        for one in findings.systems
+        if any(scale[one.label] == scale[label] for label in linked)
+    }
 
 
 # --- K and bias -------------------------------------------------------------------------------
@@ -154,7 +189,7 @@ def _k_gains(findings: Findings, judges: Sequence[System]) -> list[str]:
     ]
     if not gains:
         return ["F1 is not defined on these problems."]
-    sure = sum(found.verdict == "holds" for _, found in gains)
+    sure = sum(found.verdict is Verdict.HOLDS for _, found in gains)
     (least, low), (most, high) = (
         min(gains, key=lambda one: one[1].difference.estimate),
         max(gains, key=lambda one: one[1].difference.estimate),
@@ -190,9 +225,9 @@ def _bias_told(findings: Findings, judges: Sequence[System], k: int) -> str:
     gap, judge = max(gaps, key=lambda one: abs(one[0]))
     if abs(gap) < NO_BIAS_BELOW:
         return f"No judge's accuracies are more than {NO_BIAS_BELOW:.0f} points apart."
-    side, habit = (
-        ("with", "sees errors too readily") if gap > 0 else ("without", "accepts too readily")
-    )
+    side, habit = "without", "leans to accepting, or finds errors but not their place"
+    if gap > 0:
+        side, habit = "with", "leans to seeing errors"
     return (
         f"The widest gap is that of {judge.label}: {abs(gap):.1f} points more accurate on "
         f"solutions {side} an error, so it {habit}."

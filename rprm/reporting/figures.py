@@ -58,7 +58,7 @@ def k_plot(name: str, panels: Panels) -> str:
         for axes, lines in zip(all_axes, drawn, strict=True):
             name_lines(axes, lines, gap=_gap(axes, 3.0))
 
-    canvas = Canvas(height_in=3.0, columns=len(panels), share_y=True, width_in=_width(len(panels)))
+    canvas = Canvas(height_in=3.0, panels=len(panels), width_in=_width(len(panels)))
     return draw(name, "F1 against K", canvas, paint)
 
 

@@ -157,7 +157,7 @@ def provenance(findings: Findings) -> Section:
     versions = Paragraph(text=f"Python {platform.python_version()}; {'; '.join(_versions())}.")
     grid = Grid(
         caption="Every artifact of this page.  The address is a hash of the stage, its params and "
-        "its inputs; `jobs explain` tells more.",
+        "its inputs.",
         header=["artifact", "role", "address", "params hash"],
         rows=rows,
     )

@@ -7,7 +7,7 @@ them once per metric.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 from rprm.benchmarks.processbench import Outcome
@@ -41,7 +41,7 @@ class Number:
     @property
     def spread(self) -> Interval | None:
         """Over seeds alone; None for a single run."""
-        return over_seeds(self.by_seed) if len(self.by_seed) > 1 else None
+        return _in_percent(over_seeds(self.by_seed)) if len(self.by_seed) > 1 else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,6 +114,11 @@ def _number(
         system=system,
         k=k,
         metric=metric,
-        value=interval(values, drawn_NR, num_problems=len(problems)),
+        value=_in_percent(interval(values, drawn_NR, num_problems=len(problems))),
         by_seed=values,
     )
+
+
+def _in_percent(found: Interval) -> Interval:
+    """A t interval knows nothing of the ends of the scale; NaN stays NaN."""
+    return replace(found, low=max(found.low, 0.0), high=min(found.high, 100.0))

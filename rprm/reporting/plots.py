@@ -53,12 +53,13 @@ STYLE: Mapping[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Canvas:
-    """Rows and columns of axes of one plot."""
+    """Panels of one plot, in rows of at most `columns`."""
 
     height_in: float
-    columns: int = 1
+    """Of one row."""
+    panels: int = 1
+    columns: int = 4
     width_in: float = WIDTH_IN
-    share_y: bool = False
 
 
 def draw(name: str, title: str, canvas: Canvas, paint: Callable[[Sequence[Any]], None]) -> str:
@@ -68,23 +69,31 @@ def draw(name: str, title: str, canvas: Canvas, paint: Callable[[Sequence[Any]],
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
-        figure = Figure(figsize=(canvas.width_in, canvas.height_in), layout="constrained")
+        columns = min(canvas.panels, canvas.columns)
+        rows = -(-canvas.panels // columns)
+        size = (canvas.width_in, canvas.height_in * rows)
+        figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)
-        grid = figure.subplots(1, canvas.columns, squeeze=False, sharey=canvas.share_y)
-        paint(list(grid[0]))
+        grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+        for spare in grid.flat[canvas.panels :]:
+            spare.set_visible(False)
+        paint(list(grid.flat[: canvas.panels]))
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    return _inlined(out.getvalue(), name, title)
+    return _inlined(out.getvalue(), name, title, canvas.width_in)
 
 
-def _inlined(svg: str, name: str, title: str) -> str:
+def _inlined(svg: str, name: str, title: str, width_in: float) -> str:
+    """Sized by the page within bounds: smaller and the text could not be read, so it scrolls."""
     from markupsafe import escape
 
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'<svg ([^>]*?)width="[^"]*"', r"<svg \1", svg, count=1)
-    svg = re.sub(r'<svg ([^>]*?)height="[^"]*"', r"<svg \1", svg, count=1)
-    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1)
+    svg = re.sub(r'(<svg [^>]*?)width="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg [^>]*?)height="[^"]*"', r"\1", svg, count=1)
+    bounds = f"min-width: {0.68 * width_in:.2f}in; max-width: {width_in:.2f}in"
+    opening = f'<svg role="img" aria-label="{escape(title)}" style="{bounds}" '
+    svg = svg.replace("<svg ", opening, 1)
     svg = re.sub(r'id="([^"]+)"', rf'id="{name}-\1"', svg)
     svg = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', svg)
     svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)

@@ -42,12 +42,13 @@ def gain(found: Interval) -> str:
 
 
 def change(found: Compared) -> str:
-    """What became of F1 on the way from the worse side to the better one."""
-    told = f"{gain(found.difference)} points ({value(found.worse)} → {value(found.better)})"
-    verbs = {Verdict.HOLDS: "rises by", Verdict.FAILS: "falls by"}
-    if found.verdict in verbs:
-        return f"{verbs[found.verdict]} {told}"
-    return f"changes by {told}, which may be chance"
+    """What becomes of F1 on the way from the worse side to the better one."""
+    verbs = {Verdict.HOLDS: "rises", Verdict.FAILS: "falls", Verdict.UNDECIDED: "goes"}
+    told = (
+        f"{verbs[found.verdict]} from {value(found.worse)} to {value(found.better)} "
+        f"({gain(found.difference)} points)"
+    )
+    return f"{told}, which may be chance" if found.verdict is Verdict.UNDECIDED else told
 
 
 def seeds(number: int) -> str:
@@ -76,10 +77,11 @@ def conclusion(checked: Checked) -> str:
 
 
 def tally(checked: Sequence[Checked]) -> str:
-    """Such as "3 of 4 claims hold, 1 is undecided"."""
+    """Such as "**3 of 4 claims hold**, 1 is undecided."."""
     counts = {verdict: sum(one.found.verdict == verdict for one in checked) for verdict in Verdict}
     held = counts[Verdict.HOLDS]
-    parts = [f"**{held} of {len(checked)} claims hold{'s' if len(checked) == 1 else ''}**"]
+    one = len(checked) == 1
+    parts = [f"**{held} of {len(checked)} {'claim holds' if one else 'claims hold'}**"]
     if (undecided := counts[Verdict.UNDECIDED]) > 0:
         parts.append(f"{undecided} {'is' if undecided == 1 else 'are'} undecided")
     if (failed := counts[Verdict.FAILS]) > 0:
