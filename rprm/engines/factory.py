@@ -20,7 +20,7 @@ def make_engine(
     threads: int,
     device: str = "auto",
     dtype: str = "auto",
-    max_rows: int = 384,
+    max_rows: int | None = None,
     max_batch_tokens: int | None = None,
 ) -> Engine:
     """Make the engine `spec` names.  Raises BadInput with the choices when it names none."""
@@ -40,7 +40,7 @@ def make_engine(
     options = EngineOptions(
         device=device,
         dtype=dtype,
-        max_rows=max_rows,
+        max_rows=max_rows or EngineOptions().max_rows,
         max_batch_tokens=max_batch_tokens,
     )
     return TransformersEngine(text, threads=threads, options=options)

@@ -49,8 +49,11 @@ def load_model(path: Path | str, options: EngineOptions) -> Any:
     """Load weights for inference.  Raises BadInput that says what the folder lacks."""
     folder = require_folder(path)
     _require_files(folder)
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # workers load often, and their stderr is a log
     device = _device(options.device)
     dtype = "float32" if options.dtype == "auto" and device == "cpu" else options.dtype
     try:
@@ -61,7 +64,7 @@ def load_model(path: Path | str, options: EngineOptions) -> Any:
             trust_remote_code=options.trust_remote_code,
             dtype=dtype,
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as problem:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as problem:
         raise BadInput(
             f"The model in {folder} does not load: {problem}",
             fix="check that config.json and the safetensors files belong together.",

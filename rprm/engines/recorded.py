@@ -84,6 +84,8 @@ def _add(samples: dict[str, dict[int, Sample]], line: str, *, where: str) -> Non
             raise BadInput(f"{where} has no {key!r}.", fix=f"give {key!r} as a string.")
     of_request = samples.setdefault(row["id"], {})
     index = row.get("sample", len(of_request))
+    if not isinstance(index, int):
+        raise BadInput(f"{where} has sample {index!r}.", fix="use the sample's index.")
     if index in of_request:
         raise BadInput(f"{where} repeats sample {index} of {row['id']}.", fix="keep one of them.")
     of_request[index] = _sample(row, where)
@@ -95,9 +97,12 @@ def _sample(row: Mapping[str, Any], where: str) -> Sample:
         raise BadInput(f"{where} has finish {finish!r}.", fix=f"use one of {FINISHES}.")
     if p_yes is not None and not (isinstance(p_yes, int | float) and 0 <= p_yes <= 1):
         raise BadInput(f"{where} has p_yes {p_yes!r}.", fix="use a probability or null.")
+    token_ids = row.get("token_ids", [])
+    if not (isinstance(token_ids, list) and all(type(token) is int for token in token_ids)):
+        raise BadInput(f"{where} has token_ids {token_ids!r}.", fix="use a list of integers.")
     return Sample(
         text=row["text"],
-        token_ids=tuple(row.get("token_ids", ())),
+        token_ids=tuple(token_ids),
         finish=finish,
         p_yes=None if p_yes is None else float(p_yes),
     )

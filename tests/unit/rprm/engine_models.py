@@ -31,7 +31,7 @@ def word_tokenizer() -> PreTrainedTokenizerFast:
 def byte_tokenizer(corpus: list[str], size: int = 300) -> PreTrainedTokenizerFast:
     """Byte-level BPE, like Qwen2's: a token may hold part of a character or of a marker."""
     core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
