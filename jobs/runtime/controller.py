@@ -297,7 +297,3 @@ def _delays_s(action: decisions.Submit, policy: RetryPolicy) -> dict[int, float]
     """Pauses of the shards that failed before."""
     verdicts = {shard: after(seen, policy) for shard, seen in action.failures.items()}
     return {s: verdict.delay_s for s, verdict in verdicts.items() if isinstance(verdict, Retry)}
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -92,6 +92,8 @@ class TableView:
         self._live.update(self._draw(lines, room, now_s), refresh=True)
 
     def event(self, event: Event) -> None:
+        if event["event"] == "tracking_finishes":  # after the table, and it may take a while
+            self._console.print(f"{event['reason']} …", style="dim")
         if event["event"] in TOLD and event.get("cause") != Cause.PREEMPTED:
             what = f"{event['event'].replace('_', ' ')} {event.get('stage', '')}".strip()
             if "shard" in event:

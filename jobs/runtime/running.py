@@ -12,7 +12,7 @@ from typing import Any
 from jobs.backends.base import Backend, ShardTask
 from jobs.backends.local import LocalBackend
 from jobs.backends.slots import Machine
-from jobs.runtime.controller import Controller, Outcome, Snapshot, now_ms
+from jobs.runtime.controller import Controller, Outcome, Snapshot
 from jobs.runtime.events import Event, EventLog
 from jobs.runtime.live import View
 from jobs.runtime.session import Session
@@ -133,6 +133,8 @@ def run_campaign(
         backend.close()
         views[0].close()
         stops.restore()
+    if uri != "none" and history.runs():
+        events.add("tracking_finishes", reason="telling MLflow what came out")
     tracked = tracking.abandon() if stops.count > 1 else tracking.finish(_status(outcome))
     events.add(
         "campaign_finished",
@@ -207,6 +209,10 @@ class History:
             started_ms=started_ms,
             ended_ms=self._ended.get(name),
         )
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _tracker(session: Session, uri: str) -> Tracker:
