@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from rprm.engines.base import Completion, Request, Sample, SamplingParams
@@ -36,6 +38,14 @@ class Judge:
     eos: frozenset[int]
     texts_V: Sequence[str]
     """Every token decoded alone."""
+    masks: dict[tuple[str, ...], npt.NDArray[np.bool_]] = field(default_factory=dict)
+    """Ending masks made so far; a judge asks for the same strings in every call."""
+
+    def ending(self, strings: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+        """Which tokens can complete one of `strings`?"""
+        if strings not in self.masks:
+            self.masks[strings] = ending_mask(self.texts_V, strings)
+        return self.masks[strings]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +67,7 @@ class SamplingLoop:
         self.tokens: VerdictTokens | None = None
         if params.verdict is not None:
             self.tokens = verdict_token_ids(judge.tokenizer, params.verdict)
-            self.marker_V = ending_mask(judge.texts_V, [params.verdict.marker])
+            self.marker_V = judge.ending((params.verdict.marker,))
         self.samples: list[dict[int, Sample]] = [{} for _ in requests]
         self.probes: list[Probe] = []
         self.waiting: set[int] = set()
@@ -76,7 +86,7 @@ class SamplingLoop:
         yield from self._read_probes()
 
     def _batch(self, units: Sequence[Unit]) -> RunningBatch:
-        ending_V = torch.from_numpy(ending_mask(self.judge.texts_V, self.params.stop))
+        ending_V = torch.from_numpy(self.judge.ending(self.params.stop).copy())
         ending_V[list(self.judge.eos)] = True
         shape = shape_for(units, self.params, self.limits)
         device = self.judge.model.device

@@ -51,8 +51,8 @@ def assert_same(ones: list[Completion], others: list[Completion]) -> None:
 
 def test_samples_set_aside_for_memory_come_back_unchanged(folder: Path) -> None:
     requests = ragged_requests(4, n=4, longest=12)
-    params = SamplingParams(max_tokens=300, verdict=CHAIN)
-    tight = never_ending(folder, max_batch_tokens=2500)
+    params = SamplingParams(max_tokens=220, verdict=CHAIN)
+    tight = never_ending(folder, max_batch_tokens=2200)
     assert_same(answers(never_ending(folder), requests, params), answers(tight, requests, params))
 
 

@@ -33,19 +33,24 @@ def pieces(tmp_path_factory: pytest.TempPathFactory) -> TransformersEngine:
     )
 
 
-def one(engine: TransformersEngine, params: SamplingParams, *, seed: int = 0) -> Sample:
-    (answer,) = engine.sample([Request(id="a", prompt_T=(5, 9, 14), n=1, seed=seed)], params)
+def one(engine: TransformersEngine, params: SamplingParams, *, k: int = 0) -> Sample:
+    return several(engine, params, first=k, n=1)[0]
+
+
+def several(
+    engine: TransformersEngine, params: SamplingParams, *, first: int = 0, n: int = 30
+) -> tuple[Sample, ...]:
+    request = Request(id="a", prompt_T=(5, 9, 14), n=n, seed=0, first_sample=first)
+    (answer,) = engine.sample([request], params)
     assert isinstance(answer, Completion)
-    return answer.samples[0]
+    return answer.samples
 
 
-def long_seed(engine: TransformersEngine, length: int = 24) -> int:
-    """A seed whose sample runs to the limit without a special token, which has no text."""
-    params = SamplingParams(max_tokens=length)
-    samples = {seed: one(engine, params, seed=seed) for seed in range(30)}
+def long_sample(engine: TransformersEngine, length: int = 24) -> int:
+    """A sample that runs to the limit without a special token, which has no text."""
     return next(
-        seed
-        for seed, sample in samples.items()
+        k
+        for k, sample in enumerate(several(engine, SamplingParams(max_tokens=length)))
         if sample.finish == "length" and not set(sample.token_ids) & {0, 1, 2}
     )
 
@@ -58,18 +63,18 @@ def belief(engine: TransformersEngine, ids: tuple[int, ...], fmt: VerdictFormat)
 
 
 def test_the_stop_string_is_kept_and_nothing_after_it(words: TransformersEngine) -> None:
-    seed = long_seed(words)
-    whole = one(words, SamplingParams(max_tokens=24), seed=seed)
+    k = long_sample(words)
+    whole = one(words, SamplingParams(max_tokens=24), k=k)
     stop = " ".join(whole.text.split()[6:8])
-    stopped = one(words, SamplingParams(max_tokens=24, stop=("never", stop)), seed=seed)
+    stopped = one(words, SamplingParams(max_tokens=24, stop=("never", stop)), k=k)
     assert stopped.finish == "stop"
     assert stopped.text == whole.text[: whole.text.index(stop) + len(stop)]
     assert whole.token_ids[: len(stopped.token_ids)] == stopped.token_ids
 
 
 def test_a_stop_string_inside_a_token_cuts_the_text(pieces: TransformersEngine) -> None:
-    seed = long_seed(pieces)
-    whole = one(pieces, SamplingParams(max_tokens=24), seed=seed)
+    k = long_sample(pieces)
+    whole = one(pieces, SamplingParams(max_tokens=24), k=k)
     start = next(
         at
         for at in range(3, 24)
@@ -78,7 +83,7 @@ def test_a_stop_string_inside_a_token_cuts_the_text(pieces: TransformersEngine) 
     )
     before = decode(pieces.tokenizer, list(whole.token_ids[:start]))
     stop = whole.text[len(before) : len(before) + 2]
-    stopped = one(pieces, SamplingParams(max_tokens=24, stop=(stop,)), seed=seed)
+    stopped = one(pieces, SamplingParams(max_tokens=24, stop=(stop,)), k=k)
     assert stopped.finish == "stop"
     assert stopped.text == whole.text[: whole.text.index(stop) + 2]
 
@@ -86,10 +91,8 @@ def test_a_stop_string_inside_a_token_cuts_the_text(pieces: TransformersEngine) 
 def test_the_last_token_is_the_end_token_and_the_text_leaves_it_out(
     words: TransformersEngine,
 ) -> None:
-    params = SamplingParams(max_tokens=400)
-    ended = next(
-        sample for seed in range(99) if (sample := one(words, params, seed=seed)).finish == "eos"
-    )
+    samples = several(words, SamplingParams(max_tokens=400))
+    ended = next(sample for sample in samples if sample.finish == "eos")
     assert ended.token_ids[-1] == words.tokenizer.eos_token_id
     assert "<eos>" not in ended.text
 
@@ -97,8 +100,8 @@ def test_the_last_token_is_the_end_token_and_the_text_leaves_it_out(
 def test_a_belief_is_read_even_when_the_text_ends_with_the_marker(
     words: TransformersEngine,
 ) -> None:
-    seed = long_seed(words)
-    whole = one(words, SamplingParams(max_tokens=24), seed=seed)
+    k = long_sample(words)
+    whole = one(words, SamplingParams(max_tokens=24), k=k)
     fmt = VerdictFormat(marker=" ".join(whole.text.split()[9:12]), yes=" yes", no=" no")
     expected = belief(words, whole.token_ids[:12], fmt)
     for params in (
@@ -106,14 +109,14 @@ def test_a_belief_is_read_even_when_the_text_ends_with_the_marker(
         SamplingParams(max_tokens=24, verdict=fmt, stop=(fmt.marker,)),  # nothing was drawn there
         SamplingParams(max_tokens=12, verdict=fmt),
     ):
-        assert one(words, params, seed=seed).p_yes == pytest.approx(expected, abs=1e-5)
+        assert one(words, params, k=k).p_yes == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_marker_that_ends_inside_a_token_is_read_after_cutting_the_text(
     pieces: TransformersEngine,
 ) -> None:
-    seed = long_seed(pieces)
-    whole = one(pieces, SamplingParams(max_tokens=24), seed=seed)
+    k = long_sample(pieces)
+    whole = one(pieces, SamplingParams(max_tokens=24), k=k)
     places = [
         at
         for at in range(2, 24)
@@ -126,7 +129,7 @@ def test_a_marker_that_ends_inside_a_token_is_read_after_cutting_the_text(
     assert whole.text.index(marker) + len(marker) == end, "the marker must be new here"
     fmt = VerdictFormat(marker=marker, yes=" Yes", no=" No")
     cut = pieces.tokenizer.encode(whole.text[:end], add_special_tokens=False)
-    read = one(pieces, SamplingParams(max_tokens=24, verdict=fmt), seed=seed)
+    read = one(pieces, SamplingParams(max_tokens=24, verdict=fmt), k=k)
     assert read.token_ids == whole.token_ids
     assert read.p_yes == pytest.approx(belief(pieces, tuple(cut), fmt), abs=1e-5)
 
