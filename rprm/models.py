@@ -3,15 +3,19 @@
 builtin:chain_base                  shipped with the package
 models/r-prm or /any/folder         local, in Hugging Face format
 org/name                            Hugging Face Hub (training fetches it; see its `revision`)
+
+`rprm.finding` understands more, for people who judge.
 """
 
 from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 from importlib import resources
 from pathlib import Path
 
+from rprm.data.chain_tokenizer import VOCABULARY
 from rprm.errors import BadInput
 
 BUILTIN = "builtin:"
@@ -26,9 +30,10 @@ def locate_model(name: str) -> str:
     if not (folder / "config.json").is_file():
         known = builtin_names()
         near = difflib.get_close_matches(short, known, n=1)
+        listed = f"builtin: {', '.join(known) or 'none in this installation'}"
         raise BadInput(
             f"no model {name!r} comes with this package.",
-            fix=f"did you mean {BUILTIN}{near[0]}?" if near else f"builtin: {', '.join(known)}",
+            fix=f"did you mean {BUILTIN}{near[0]}?" if near else listed,
         )
     return str(folder)
 
@@ -49,3 +54,24 @@ def model_digest(name: str) -> str:
         if file.suffix in {".safetensors", ".json", ".jinja"}:
             digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
+
+
+def is_small_world(folder: Path) -> bool:
+    """Does this model read the small world's tokens?"""
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        return False
+    try:
+        vocabulary = json.loads(file.read_bytes())["model"]["vocab"]
+    except (ValueError, KeyError, TypeError):  # whatever it is, loading it will say more
+        return False
+    return isinstance(vocabulary, dict) and set(vocabulary) == set(VOCABULARY)
+
+
+def max_positions(folder: Path) -> int | None:
+    """The longest sequence that the model's configuration allows, if it says so."""
+    try:
+        value = json.loads((folder / "config.json").read_bytes())["max_position_embeddings"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return value if isinstance(value, int) else None
