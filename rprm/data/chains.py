@@ -97,16 +97,19 @@ def problem(seed: int, index: int, split: Split) -> Problem:
     return worked(seed, index, split).problem
 
 
-def solution(seed: int, index: int, split: Split) -> Solution:
-    return worked(seed, index, split).solution
+def solution(seed: int, index: int, split: Split, *, erroneous: float = ERRONEOUS) -> Solution:
+    return worked(seed, index, split, erroneous=erroneous).solution
 
 
-def worked(seed: int, index: int, split: Split) -> Worked:
-    """The flaw is fixed first, so its rate holds; then draw until problem, split and flaw fit."""
+def worked(seed: int, index: int, split: Split, *, erroneous: float = ERRONEOUS) -> Worked:
+    """The flaw is fixed first, so its rate holds; then draw until problem, split and flaw fit.
+
+    A world in which all solutions are erroneous has about as many wrong steps as right ones before
+    them, which balanced training pairs need."""
     if split not in SPLITS:
         raise BadInput(f"unknown split {split!r}", fix=f"use one of {', '.join(SPLITS)}")
     rng = stream("chain", seed, index, split)
-    flaw = _draw_flaw(rng)
+    flaw = _draw_flaw(rng, erroneous)
     name = f"chain-{split}-{seed}-{index}"
     while True:
         posed = draw_problem(rng, name)
@@ -156,8 +159,8 @@ def _draw_term(rng: random.Random, value: int) -> Term:
     return Term(sign=sign, operand=rng.randint(LOW, HIGH - value if sign == "+" else value - LOW))
 
 
-def _draw_flaw(rng: random.Random) -> Flaw | None:
-    if rng.random() >= ERRONEOUS:
+def _draw_flaw(rng: random.Random, erroneous: float) -> Flaw | None:
+    if rng.random() >= erroneous:
         return None
     return rng.choices(list(FLAWS), weights=list(FLAWS.values()))[0]
 

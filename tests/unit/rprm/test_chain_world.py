@@ -112,3 +112,9 @@ def test_half_of_the_solutions_are_wrong_and_the_kinds_have_their_rates() -> Non
 def test_an_unknown_split_is_refused_with_the_known_ones() -> None:
     with pytest.raises(BadInput, match="train, dev, test"):
         solution(0, 0, "validation")  # type: ignore[arg-type]
+
+
+def test_a_world_of_erroneous_solutions_has_as_many_wrong_steps_as_right_ones_before_them() -> None:
+    drawn = [solution(9, index, "train", erroneous=1.0) for index in range(1000)]
+    assert all(one.label >= 0 for one in drawn)
+    assert 0.4 < len(drawn) / sum(one.label + 1 for one in drawn) < 0.6
