@@ -5,8 +5,6 @@ JobsError
 │   ├── CampaignError     the document is wrong: every problem with its line
 │   └── EntryPointError   a stage names code that cannot be used
 ├── DrainedError      stopped at a safe point; exit code 75, retried for free
-├── ConfigError       what was asked for does not fit this campaign or machine; exit code 64
-├── DrainedError      a worker left at a safe point because it was asked to; exit code 75
 ├── StoreError        the object store could not be read or written
 │   └── StorageFull   nothing more can be written
 └── TransientError    the same call may succeed later

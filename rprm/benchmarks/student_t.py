@@ -17,7 +17,7 @@ def quantile(probability: float, freedom: float) -> float:
     low, high = 0.0, 1.0
     while cdf(high, freedom) < probability:
         high *= 2
-    for _ in range(200):
+    for _ in range(80):
         middle = (low + high) / 2
         low, high = (middle, high) if cdf(middle, freedom) < probability else (low, middle)
     return (low + high) / 2

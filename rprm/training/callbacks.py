@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
 import torch
 from transformers import TrainerCallback
 
 from rprm.stages.io import StageIO
 from rprm.training.params import TrainParams
+
+log = structlog.get_logger()
 
 WINDOW = "window.json"
 UNTRACKED = ("runtime", "samples_per_second", "steps_per_second", "flos", "epoch", "step")
@@ -64,6 +67,7 @@ class Steering(TrainerCallback):  # type: ignore[misc]  # transformers is untype
         if self.window is not None:
             restore_window(self.trainer, self.window)
         self._tokens_at = (self.trainer._total_train_tokens, time.monotonic())
+        log.info("training_starts", step=state.global_step, total=state.max_steps)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         step, total = state.global_step, state.max_steps

@@ -19,8 +19,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from rprm.errors import BadInput
 from rprm.stages.io import CheckpointView, StageIO
+
+log = structlog.get_logger()
 
 WEIGHTS = "weights"
 RESUME = "resume"
@@ -140,6 +144,7 @@ class Committer:
             metrics=evaluation or {},
             facts={**facts, "evaluation": evaluation},
         )
+        log.info("checkpoint_committed", step=step)
         if this is not None:
             self.candidates.append(replace(this, uri=uri))
         if is_best:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,18 @@ spec:
   tracking: {uri: none}
   defaults: {retries: {backoff: 0s}}
 """
+
+CHAIN = """
+  stages:
+    - {name: numbers, run: "tests.toy.stages:Numbers", params: {rows: 12}, shards: 4}
+    - {name: twice, run: "tests.toy.stages:Trouble", params: {folder: ".", scale: 2},
+       inputs: {rows: numbers}, shards: 3}
+    - {name: total, run: "tests.toy.stages:Sum", inputs: {numbers: twice}}
+    - {name: aside, run: "tests.toy.stages:Sum", inputs: {numbers: numbers}, params: {offset: 1}}
+"""
+
+ALL_SEALED = dict.fromkeys(["numbers", "twice", "total", "aside"], "sealed")
+ALL_REUSED = dict.fromkeys(ALL_SEALED, "reused")
 
 
 class World:
@@ -87,3 +99,6 @@ class World:
 
     def told(self, event: str) -> list[dict[str, Any]]:
         return [one for one in self.events if one["event"] == event]
+
+
+MakeWorld = Callable[[str], World]

@@ -14,17 +14,11 @@ from typing import Any
 
 import pytest
 
-from jobs.store.artifacts import Artifact
-from jobs.store.checkpoints import commit_checkpoint
-from jobs.store.commit import Output, commit_output
-from jobs.store.objects import open_store
-from jobs.tracking import registry
 from rprm.data import chains
 from rprm.data.byte_tokenizer import build_byte_tokenizer
 from rprm.data.chain_tokenizer import chain_tokenizer
 from rprm.engines.base import SamplingParams
-from rprm.errors import BadInput
-from rprm.finding import FoundModel, find_model
+from rprm.finding import FoundModel
 from rprm.judge import JudgeParams
 from rprm.prompting import load_template
 from rprm.reading import read_solutions
@@ -284,69 +278,3 @@ def test_rows_of_a_real_set_are_printed_with_their_digest(rprm: Run, tmp_path: P
     assert (missing.returncode, missing.stdout) == (64, "")
     assert "use one of gsm8k" in missing.stderr
     assert "did you mean 'step_labels'" in rprm("data", "show", "step_label").stderr
-
-
-@pytest.fixture
-def store(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """As the job system leaves it: a sealed artifact with a checkpoint, promoted."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    opened = open_store(str(tmp_path / ".rprm" / "store"))
-    artifact = Artifact(opened, "sft-0123456789abcdef")
-    artifact.prepare({"stage": "sft", "params": {"template": "chain_direct"}})
-    resume = tmp_path / "resume"
-    resume.mkdir()
-    (resume / "state").write_text("x")
-    uri = commit_checkpoint(artifact, 200, model, resume, {}, {})
-    registry.append(opened, "r-prm", {"promoted": True, "checkpoint": uri})
-    registry.append(opened, "r-prm", {"promoted": False, "checkpoint": "elsewhere"})
-    return opened.url
-
-
-def seal(url: str, address: str, model: Path) -> None:
-    artifact = Artifact(open_store(url), address)
-    if not artifact.store.exists(f"artifacts/{address}/spec.json"):
-        artifact.prepare({"stage": "sft", "params": {"template": "chain_direct"}})
-    commit_output(artifact, 0, "a1", Output(files={"model": model}))
-    artifact.seal(1)
-
-
-def test_an_unfinished_artifact_names_its_checkpoints(store: str) -> None:
-    with pytest.raises(BadInput, match=r"is not finished.*committed steps: 200"):
-        find_model(f"{store}/artifacts/sft-0123456789abcdef")
-    with pytest.raises(BadInput, match=r"no committed checkpoint of step 100.*steps: 200"):
-        find_model(f"{store}/artifacts/sft-0123456789abcdef/checkpoints/100")
-
-
-def test_a_stage_names_its_newest_sealed_model(store: str, model: Path) -> None:
-    with pytest.raises(BadInput, match="no model is called 'sft'"):
-        find_model("sft")
-    seal(store, "sft-0123456789abcdef", model)
-    assert find_model("sft").name == "sft-0123456789abcdef"
-    seal(store, "sft-fedcba9876543210", model)
-    found = find_model("sft", store=store)
-    assert found.name == "sft-fedcba9876543210"
-    assert found.note == "the newest of 2; also sft-0123456789abcdef"
-    assert find_model("sft-0123").name == "sft-0123456789abcdef"
-    assert (find_model(f"{store}/artifacts/sft-0123456789abcdef").folder / "config.json").is_file()
-    with pytest.raises(BadInput, match=r"did you mean 'sft'\?"):
-        find_model("stf")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        ".rprm/store/artifacts/sft-0123456789abcdef/checkpoints/0000000200",
-        "{url}/artifacts/sft-0123456789abcdef/checkpoints/0000000200",  # the uri MLflow shows
-        ".rprm/store/artifacts/sft-0123456789abcdef/checkpoints/200/weights",
-        "models:/r-prm@champion",
-    ],
-)
-def test_a_checkpoint_is_found_where_the_job_system_left_it(
-    store: str, model: Path, name: str
-) -> None:
-    found = find_model(name.format(url=store))
-    assert (found.folder / "model.safetensors").read_bytes() == (
-        model / "model.safetensors"
-    ).read_bytes()
-    assert found.template == "chain_direct"
