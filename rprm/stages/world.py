@@ -28,6 +28,9 @@ class World:
         split: SplitName
         """Splits share no problem, whatever the seeds."""
         seed: int = 0
+        erroneous: float = Field(default=chains.ERRONEOUS, ge=0, le=1)
+        """Share of solutions with an error.  Every erroneous one also has right steps before it,
+        so 1 makes about as many wrong as right steps."""
 
     def __init__(self, params: Params) -> None:
         self.params = params
@@ -37,7 +40,11 @@ class World:
 
     def run(self, io: StageIO, rows: pa.Table) -> Iterator[pa.Table]:
         numbers: list[Any] = rows.column("row").to_pylist()
-        made = [chains.solution(self.params.seed, n, self.params.split) for n in numbers]
+        params = self.params
+        made = [
+            chains.solution(params.seed, number, params.split, erroneous=params.erroneous)
+            for number in numbers
+        ]
         io.note(
             solutions=len(made),
             solutions_with_error=sum(one.label >= 0 for one in made),
