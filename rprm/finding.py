@@ -125,7 +125,7 @@ def _registered(name: str, store: str | None) -> FoundModel:
     if ledger is not None and asked["alias"] == "champion":
         view = Store(ledger)
         if decision := view.champion(asked["name"]):
-            return _at_checkpoint(str(decision["checkpoint"]), view, note=f"{name} of {ledger}")
+            return _at_checkpoint(str(decision.get("checkpoint")), view, note=f"{name} of {ledger}")
     if tracked is None and Path(DEFAULT_TRACKING).is_file():
         tracked = f"sqlite:///{DEFAULT_TRACKING}"
     if tracked is None:
@@ -134,7 +134,9 @@ def _registered(name: str, store: str | None) -> FoundModel:
             fix="run a campaign with a promote stage, give --store, or set MLFLOW_TRACKING_URI",
         )
     uri = _checkpoint_in_mlflow(name, asked, tracked)
-    return _at_checkpoint(uri, Store(ledger) if ledger else None, note=f"{name} of {tracked}")
+    return _at_checkpoint(
+        uri, Store(ledger) if ledger else None, note=f"{name} of {_shown(tracked)}"
+    )
 
 
 def _at_checkpoint(uri: str, store: Store | None, *, note: str) -> FoundModel:
@@ -164,7 +166,7 @@ def _checkpoint_in_mlflow(name: str, asked: re.Match[str], tracking: str) -> str
     except MlflowException as error:
         line = (str(error).splitlines() or ["no answer"])[0]
         raise BadInput(
-            f"MLflow at {tracking} does not give {name}: {line[:300]}",
+            f"MLflow at {_shown(tracking)} does not give {name}: {line[:300]}",
             fix="check the name, the alias and MLFLOW_TRACKING_URI",
         ) from error
     uri = version.tags.get("rprm.checkpoint")
@@ -174,6 +176,11 @@ def _checkpoint_in_mlflow(name: str, asked: re.Match[str], tracking: str) -> str
             fix="name the model's folder instead",
         )
     return str(uri)
+
+
+def _shown(uri: str) -> str:
+    """Without a user's name and password."""
+    return re.sub(r"//[^/@]*@", "//", uri)
 
 
 def _from_hub(name: str) -> FoundModel:

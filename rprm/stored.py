@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import uuid
@@ -220,8 +221,10 @@ def _open(url: str, folder: Path | None) -> Any:
 
     if folder is None:
         connect: Any = from_url
+        endpoint = os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or ""
+        options = _CLIENT | ({"allow_http": "true"} if endpoint.startswith("http://") else {})
         with _explained("open", url):
-            return connect(url, client_options=_CLIENT, retry_config=_RETRY)
+            return connect(url, client_options=options, retry_config=_RETRY)
     if not folder.is_dir():
         raise BadInput(
             f"No store at {folder}.", fix="give --store, or run a campaign: jobs run CAMPAIGN"
@@ -241,7 +244,7 @@ def _explained(doing: str, where: str) -> Iterator[None]:
     except (BaseError, OSError, ValueError) as error:
         line = (str(error).splitlines() or ["unknown error"])[0]
         raise RprmError(
-            f"Could not {doing} {where}: {line[:300]}",
+            f"Could not {doing} {where}: {line[:300].rstrip(' .')}.",
             fix="check the url, the network and the credentials (AWS_*, GOOGLE_*, AZURE_*)",
         ) from error
 
