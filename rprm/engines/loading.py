@@ -23,6 +23,9 @@ CPU_CACHE_BYTES = 1 << 30
 GPU_CACHE_SHARE = 0.7
 """Of what is free once the weights are loaded; prefills and logits need the rest."""
 
+PREFILL_TOKENS = {"cpu": 1024}
+"""On a CPU more than this leaves its caches, and matrix products take three times as long."""
+
 TOLERANCE = {torch.float32: 0.02}
 OTHER_TOLERANCE = 0.2
 """Largest difference of a logit, in standard deviations, that is rounding and not another model."""
@@ -36,12 +39,12 @@ class EngineOptions:
     """"auto" takes a GPU when there is one."""
     dtype: str = "auto"
     """"auto" is float32 on a CPU and the checkpoint's own type on a GPU."""
-    max_rows: int = 384
+    max_rows: int = 512
     """Samples side by side; a tiny model needs hundreds to hide the cost of calling it."""
     max_batch_tokens: int | None = None
     """Tokens whose keys and values are kept at once; None takes what the memory allows."""
-    max_prefill_tokens: int = 16_384
-    """Prompt tokens in one forward pass."""
+    max_prefill_tokens: int | None = None
+    """Prompt tokens in one forward pass; None suits the device."""
     trust_remote_code: bool = False
 
 
@@ -86,6 +89,11 @@ def batch_tokens(model: Any, options: EngineOptions) -> int:
         free, _ = torch.cuda.mem_get_info(model.device)
         budget = int(free * GPU_CACHE_SHARE)
     return max(1, budget // int(per_token))
+
+
+def prefill_tokens(model: Any, options: EngineOptions) -> int:
+    """How many prompt tokens go through the model at once?"""
+    return options.max_prefill_tokens or PREFILL_TOKENS.get(model.device.type, 16_384)
 
 
 def choose_attention(model: Any, folder: Path) -> Any:

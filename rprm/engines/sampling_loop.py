@@ -94,13 +94,14 @@ class SamplingLoop:
 
     def _refill(self, batch: RunningBatch, queue: deque[Unit]) -> bool:
         """Let waiting prompts join when that pays; True when some did."""
-        room = batch.room(prefill_tokens=self.limits.prefill_tokens)
-        if not queue or room.rows * REFILL_SHARE < batch.shape.rows:
+        tokens = self.limits.prefill_tokens
+        if batch.room(prefill_tokens=tokens).rows * REFILL_SHARE < batch.shape.rows:
             return False
-        count = next_group(queue, room)
-        if count:
+        joined = False
+        while count := next_group(queue, batch.room(prefill_tokens=tokens)):
             batch.join([queue.popleft() for _ in range(count)])
-        return count > 0
+            joined = True
+        return joined
 
     def _finish(self, batch: RunningBatch) -> Iterator[Completion]:
         done: list[int] = []

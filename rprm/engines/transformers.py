@@ -14,7 +14,7 @@ import torch
 
 from rprm.engines.base import Completion, Refused, Request, SamplingParams
 from rprm.engines.batching import Limits
-from rprm.engines.loading import EngineOptions, batch_tokens, load_model
+from rprm.engines.loading import EngineOptions, batch_tokens, load_model, prefill_tokens
 from rprm.engines.sampling_loop import Judge, SamplingLoop
 from rprm.engines.stopping import token_texts
 from rprm.engines.tokenizers import load_tokenizer, require_folder
@@ -74,7 +74,7 @@ class TransformersEngine:
         return Limits(
             rows=self.options.max_rows,
             batch_tokens=batch_tokens(self.model, self.options),
-            prefill_tokens=self.options.max_prefill_tokens,
+            prefill_tokens=prefill_tokens(self.model, self.options),
         )
 
     def _refusal(self, request: Request, params: SamplingParams) -> Refused | None:
