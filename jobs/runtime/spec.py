@@ -10,10 +10,12 @@ from jobs.runtime.resolving import InputRef, Resolved
 
 
 def spec_of(stage: Resolved, plan: ShardPlan) -> dict[str, Any]:
-    """What workers read.  Only what the address covers, so that two campaigns that meet at one
-    address agree on every byte."""
+    """What workers read.  The address covers all of it but `node` and `coordinates`, which are
+    the name that the first campaign to come here had for it."""
     return {
         "address": stage.address,
+        "node": stage.node.name,
+        "coordinates": dict(stage.node.coordinates),
         "stage": stage.node.stage,
         "run": stage.entry.run,
         "kind": stage.entry.kind,
