@@ -20,6 +20,7 @@ from jobs.runtime.tracking_loop import TrackingLoop
 from jobs.store import layout
 from jobs.tracking import outbox
 from jobs.tracking.mlflow import tracker_for
+from jobs.tracking.records import now_ms
 from jobs.tracking.sinks import sink_of
 from jobs.tracking.tracker import StageRun, Status, SyncReport, Tracker
 
@@ -209,10 +210,6 @@ class History:
             started_ms=started_ms,
             ended_ms=self._ended.get(name),
         )
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _tracker(session: Session, uri: str) -> Tracker:

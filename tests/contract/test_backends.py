@@ -142,6 +142,7 @@ def test_a_delayed_shard_waits_its_time_and_holds_up_no_other(
 
 def test_cancelling_an_unknown_name_is_fine(backend: Backend) -> None:
     backend.cancel("never-was")
+    assert not backend.observe()
 
 
 def test_cancelled_work_that_did_not_start_never_does(backend: Backend, tmp_path: Path) -> None:
@@ -162,6 +163,7 @@ def test_closing_twice_is_fine(backend: Backend, tmp_path: Path) -> None:
     backend.submit(array(tmp_path, "exit:0", 0))
     backend.close()
     backend.close()
+    assert all(not status.running for status in backend.observe().values())
 
 
 @pytest.mark.parametrize(
