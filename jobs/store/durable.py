@@ -9,15 +9,17 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 STAGING = ".staging"
 
-MOVES = 100
-"""A sweeper of empty folders may remove one just before it is used; not this often in a row."""
+RACE_AT_MOST_S = 10.0
+"""A sweeper of empty folders may remove one just before it is used, but not for ever."""
 
 Fill = Callable[[BinaryIO], object]
 
@@ -82,12 +84,15 @@ def _stage(root: Path, fill: Fill, *, durable: bool) -> Path:
 
 
 def _into_place(target: Path, move: Callable[[Path], object]) -> object:
-    for _ in range(MOVES):
+    end_s = time.monotonic() + RACE_AT_MOST_S
+    while True:
         try:
             return move(target)
         except FileNotFoundError:  # no such folder: not yet, or not any more
+            if time.monotonic() > end_s:
+                raise
+        with suppress(FileNotFoundError):  # a parent of it was swept away meanwhile
             target.parent.mkdir(parents=True, exist_ok=True)
-    return move(target)
 
 
 def _link(staged: Path, target: Path) -> None:

@@ -96,6 +96,38 @@ def run_with_kills(
     return report
 
 
+def kill_until(
+    kills: int,
+    campaign_file: Path,
+    folder: Path,
+    *,
+    between_s: tuple[float, float],
+    targets: Sequence[str],
+) -> Iterator[tuple[Path, KillReport]]:
+    """Run the campaign in a fresh folder again and again until so many kills struck in all.
+
+    A fast machine ends a campaign before the last kill, so how many runs it takes is up to the
+    machine.  Yields each folder, whose store is `store`, and what happened in it.
+    """
+    struck, seed = 0, 0
+    while struck < kills:
+        wild = folder / f"wild-{seed}"
+        wild.mkdir()
+        report = run_with_kills(
+            campaign_file,
+            wild,
+            kills - struck,
+            seed,
+            between_s=between_s,
+            arguments=["--store", str(wild / "store")],
+            targets=targets,
+        )
+        assert report.struck, f"the campaign ends before anything can be killed: {report.output}"
+        yield wild, report
+        struck += report.struck
+        seed += 1
+
+
 @contextmanager
 def _started(
     command: Sequence[str], cwd: Path, report: KillReport

@@ -11,7 +11,7 @@ import pytest
 from jobs.runtime.session import open_session
 from jobs.store import layout
 from jobs.store.artifacts import Artifact
-from tests.contract.chaos import REPOSITORY, TARGETS, difference, run_with_kills
+from tests.contract.chaos import REPOSITORY, TARGETS, difference, kill_until
 
 CAMPAIGN = """
 apiVersion: rprm.dev/v1alpha1
@@ -56,27 +56,20 @@ def data_of(campaign: Path, store: Path) -> dict[str, bytes]:
 def test_thirty_kills_change_no_byte_and_leave_no_process(tmp_path: Path) -> None:
     campaign = tmp_path / "kills.yaml"
     campaign.write_text(CAMPAIGN)
-    calm, wild = tmp_path / "calm", tmp_path / "wild"
-    for folder in (calm, wild):
-        folder.mkdir()
+    calm = tmp_path / "calm"
+    calm.mkdir()
     command = [sys.executable, "-m", "jobs", "run", str(campaign), "--store", str(calm / "store")]
     subprocess.run(command, cwd=calm, env={"PYTHONPATH": str(REPOSITORY)}, check=True)
-    report = run_with_kills(
-        campaign,
-        wild,
-        KILLS,
-        7,
-        between_s=(0.05, 1.5),
-        targets=(*TARGETS, "workers"),
-        arguments=["--store", str(wild / "store")],
-    )
-    assert report.exit_code == 0, report.output[-3000:]
-    assert report.struck >= KILLS, report.kills
-    assert {kill.target for kill in report.kills} == set(TARGETS)
-    assert report.strays == []
-    assert difference(data_of(campaign, calm / "store"), data_of(campaign, wild / "store")) == []
-    rows = Artifact(
-        open_session(campaign, store=str(wild / "store")).store,
-        next(s.address for s in open_session(campaign).stages if s.node.name == "numbers"),
-    ).table()
-    assert rows.column("row").to_pylist() == list(range(60))
+    expected = data_of(campaign, calm / "store")
+    targets: set[str] = set()
+    for wild, report in kill_until(
+        KILLS, campaign, tmp_path, between_s=(0.05, 1.5), targets=(*TARGETS, "workers")
+    ):
+        targets |= {kill.target for kill in report.kills}
+        assert report.exit_code == 0, report.output[-3000:]
+        assert report.strays == []
+        assert difference(expected, data_of(campaign, wild / "store")) == []
+        numbers = next(s.address for s in open_session(campaign).stages if s.node.name == "numbers")
+        rows = Artifact(open_session(campaign, store=str(wild / "store")).store, numbers).table()
+        assert rows.column("row").to_pylist() == list(range(60))
+    assert targets == set(TARGETS)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.chaos import REPOSITORY, difference, run_with_kills
+from tests.contract.chaos import REPOSITORY, difference, kill_until
 from tests.contract.test_kill import data_of
 
 SAVE_EVERY = 4
@@ -96,23 +96,13 @@ def test_thirty_kills_change_no_byte_of_a_campaign_with_training(tmp_path: Path)
     calm.mkdir()
     command = [sys.executable, "-m", "jobs", "run", str(campaign), "--store", str(calm / "store")]
     subprocess.run(command, cwd=calm, env={"PYTHONPATH": str(REPOSITORY)}, check=True)
-    struck = 0
-    for seed in range(10):  # a fast machine ends a campaign before thirty kills; then another one
-        wild = tmp_path / f"wild-{seed}"
-        wild.mkdir()
-        report = run_with_kills(
-            campaign,
-            wild,
-            KILLS - struck,
-            seed,
-            between_s=(0.1, 2.5),
-            targets=("controller", "workers", "workers", "workers", "everything"),
-            arguments=["--store", str(wild / "store")],
-        )
+    for wild, report in kill_until(
+        KILLS,
+        campaign,
+        tmp_path,
+        between_s=(0.1, 2.5),
+        targets=("controller", "workers", "workers", "workers", "everything"),
+    ):
         assert report.exit_code == 0, report.output[-3000:]
         assert report.strays == []
         check_same(campaign, calm, wild)
-        struck += report.struck
-        if struck >= KILLS:
-            return
-    pytest.fail(f"only {struck} kills met a living process")
