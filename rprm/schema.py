@@ -16,6 +16,18 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MathProblem:
+    """A problem for a policy to solve, and the answer it must reach."""
+
+    id: str
+    subset: str
+    """The set it is of, such as "math500"."""
+    problem: str
+    answer: str
+    """The reference, as its set writes it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Solution:
     """One worked solution and the index of its first wrong step."""
 

@@ -82,7 +82,7 @@ def solutions_to_table(solutions: Iterable[Solution]) -> pa.Table:
 
 def table_to_solutions(table: pa.Table, *, source: str = "solutions") -> list[Solution]:
     """Raises BadInput that names every unusable row; `source` says whose rows they are."""
-    return _read(table, SOLUTIONS, source, read_solution, unique="id")
+    return read_table(table, SOLUTIONS, source, read_solution, unique="id")
 
 
 def read_solution(row: RowReader) -> Solution:
@@ -146,7 +146,7 @@ def table_to_cases(
     table: pa.Table, *, source: str = "cases", need_gold: bool = False
 ) -> list[Case]:
     """Raises BadInput for unusable rows; with `need_gold`, a row without a label is one."""
-    return _read(table, CASES, source, _gold_case if need_gold else read_case, unique="id")
+    return read_table(table, CASES, source, _gold_case if need_gold else read_case, unique="id")
 
 
 def read_case(row: RowReader) -> Case:
@@ -187,7 +187,7 @@ def _critique_values(row: CritiqueRow) -> dict[str, Any]:
 
 
 def table_to_critiques(table: pa.Table, *, source: str = "critiques") -> list[CritiqueRow]:
-    return _read(table, CRITIQUES, source, read_critique)
+    return read_table(table, CRITIQUES, source, read_critique)
 
 
 def read_critique(row: RowReader) -> CritiqueRow:
@@ -220,7 +220,7 @@ def _read_parsed(row: RowReader) -> Critique | Unparsed:
     )
 
 
-def _read(
+def read_table(
     table: pa.Table,
     schema: pa.Schema,
     source: str,
