@@ -130,10 +130,10 @@ def _related(findings: Findings, *, reasoning_only: bool) -> list[System]:
 
     `reasoning_only` looks at claims among reasoning judges, else at those against direct ones."""
     linked: set[str] = set()
-    for one in findings.checked:
-        names = {one.claim.better.system, one.claim.worse.system}
+    for one in (checked for checked in findings.checked if checked.better.k):
+        names = {one.better.system, one.worse.system}
         if len(names) == 2 and names.isdisjoint(findings.direct) == reasoning_only:
-            linked |= {one.better_label, one.worse_label}
+            linked |= {one.better.label, one.worse.label}
     reasoned = [one for one in findings.systems if one.name not in findings.direct]
     if not reasoning_only and linked:
         return [one for one in reasoned if one.label in linked]

@@ -62,6 +62,28 @@ def k_plot(name: str, panels: Panels) -> str:
     return draw(name, "F1 against K", canvas, paint)
 
 
+def line_plot(name: str, panels: Panels, *, x: str, y: str) -> str:
+    """One panel per judge, a line per way, without intervals."""
+
+    def paint(all_axes: Sequence[Any]) -> None:
+        drawn = []
+        for axes, (title, curves) in zip(all_axes, panels.items(), strict=True):
+            lines = [_line(label, at, SERIES[i % 6]) for i, (label, at) in enumerate(curves)]
+            for line in lines:
+                plot_line(axes, line, band=False)
+            _scale_x(axes, sorted({at for line in lines for at in line.x}))
+            axes.set_title(title, color=INK)
+            axes.set_xlabel(x)
+            drawn.append(lines)
+        _percent_y(all_axes[0], [line for lines in drawn for line in lines])
+        all_axes[0].set_ylabel(y)
+        for axes, lines in zip(all_axes, drawn, strict=True):
+            name_lines(axes, lines, gap=_gap(axes, 3.2))
+
+    canvas = Canvas(height_in=3.2, panels=len(panels), width_in=_width(len(panels)))
+    return draw(name, f"{y} against {x}", canvas, paint)
+
+
 def dot_plot(name: str, numbers: Numbers, systems: Sequence[System], ks: Sequence[int]) -> str:
     """A row per judge, a dot with its interval per K; the headline K is filled."""
 

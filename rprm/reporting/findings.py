@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from rprm.errors import BadInput
 from rprm.reporting.claims import Checked, Compared, compare
 from rprm.reporting.numbers import Numbers
+from rprm.reporting.solvers import Solved
 from rprm.reporting.systems import SEED, System
 
 
@@ -34,7 +35,7 @@ class Source:
     """One artifact that the report was made from."""
 
     role: str
-    """benches, models, data or promotions."""
+    """benches, solvers, models, data or promotions."""
     stage: str
     address: str
     coordinates: Mapping[str, Any]
@@ -58,6 +59,10 @@ class Source:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Findings:
     systems: Sequence[System]
+    solved: Sequence[Solved]
+    """What was measured of ways to solve problems."""
+    solvers: Mapping[str, Sequence[System]]
+    """The same by method, to compare."""
     numbers: Numbers
     checked: Sequence[Checked]
     scaling: Sequence[Scaling]

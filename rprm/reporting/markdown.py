@@ -54,9 +54,9 @@ def _verdicts(block: Verdicts) -> Iterator[str]:
             [
                 claim.text,
                 f"**{found.verdict.value}**",
-                f"{one.better_label}, K={claim.better.k}: {wording.value(found.better)}",
-                f"{one.worse_label}, K={claim.worse.k}: {wording.value(found.worse)}",
-                f"{wording.gain(found.difference)} {wording.METRIC_NAMES[claim.metric]}",
+                f"{one.better.shown}: {wording.value(found.better)}",
+                f"{one.worse.shown}: {wording.value(found.worse)}",
+                f"{wording.gain(found.difference)} {wording.METRIC_NAMES[one.quantity]}",
                 str(found.seeds),
                 claim.paper or "—",
             ]

@@ -50,10 +50,14 @@ class System:
     point: Point
     runs: tuple[Run, ...]
     """One per seed, in the order of the seeds."""
+    title: str = ""
+    """What a reader calls it, where its name is not that."""
 
     @property
     def label(self) -> str:
-        return " ".join([self.name, *(f"{axis}={value}" for axis, value in self.point)])
+        return " ".join(
+            [self.title or self.name, *(f"{axis}={value}" for axis, value in self.point)]
+        )
 
     @property
     def ks(self) -> list[int]:

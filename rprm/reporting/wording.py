@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from rprm.benchmarks.statistics import Interval, Metric
-from rprm.reporting.claims import Checked, Compared, Verdict
+from rprm.benchmarks.statistics import Interval
+from rprm.reporting.claims import SOLVED, Checked, Compared, Verdict
 
-METRIC_NAMES: dict[Metric, str] = {
+METRIC_NAMES: dict[str, str] = {
     "f1": "F1",
     "acc_error": "accuracy on solutions with an error",
     "acc_correct": "accuracy on solutions without one",
+    SOLVED: "Share of problems solved",
 }
 
 MEANING = {
@@ -59,19 +60,19 @@ def seeds(number: int) -> str:
 
 def sides(checked: Checked) -> str:
     """Such as "sft rows=8000 at K=9: 85.2; sft rows=1000 at K=9: 34.0"."""
-    claim, found = checked.claim, checked.found
+    found = checked.found
     return (
-        f"{checked.better_label} at K={claim.better.k}: {value(found.better)}; "
-        f"{checked.worse_label} at K={claim.worse.k}: {value(found.worse)}"
+        f"{checked.better.shown}: {value(found.better)}; "
+        f"{checked.worse.shown}: {value(found.worse)}"
     )
 
 
 def conclusion(checked: Checked) -> str:
     found = checked.found
     if math.isnan(found.difference.estimate):
-        return f"{METRIC_NAMES[checked.claim.metric]} is not defined on these problems."
+        return f"{METRIC_NAMES[checked.quantity]} is not defined on these problems."
     return (
-        f"{METRIC_NAMES[checked.claim.metric]} differs by {gain(found.difference)} points "
+        f"{METRIC_NAMES[checked.quantity]} differs by {gain(found.difference)} points "
         f"({seeds(found.seeds)}); {MEANING[found.verdict]}."
     )
 

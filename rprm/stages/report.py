@@ -1,6 +1,7 @@
 """What did this campaign find?  One page to read, and the same numbers as Markdown.
 
-Reads    benches, bench artifacts; models, data, promotions, where the campaign gathers them
+Reads    benches, bench artifacts; solvers, models, data, promotions, where the campaign gathers
+         them (solvers: best_of_n and accuracy artifacts)
 Writes   one row per judge, K and metric; report.html and report.md
 Facts    claims with verdicts, table (every judge at K=1 and at the headline K)
 Metrics  claims/{claim}/difference, low, high; claims/holds, undecided, fails
@@ -17,11 +18,12 @@ from pydantic import Field
 
 from rprm.benchmarks.statistics import Interval
 from rprm.errors import BadInput
-from rprm.reporting import comparisons, making, markdown, page, readings, results
-from rprm.reporting.claims import Checked, Claim, Verdict, check
+from rprm.reporting import comparisons, making, markdown, page, readings, results, solving
+from rprm.reporting.claims import Checked, Claim, Named, Verdict, check
 from rprm.reporting.document import Document, Section
 from rprm.reporting.findings import Findings, Scaling, Source
 from rprm.reporting.numbers import METRICS, Numbers, headline, measure
+from rprm.reporting.solvers import Solved, SolvedRow, by_method
 from rprm.reporting.systems import Run, group
 from rprm.stages.bench import read_outcomes
 from rprm.stages.io import ArtifactView, StageIO
@@ -39,7 +41,7 @@ COLUMNS: dict[str, pa.DataType] = {
 }
 NUMBERS = pa.schema(list(COLUMNS.items()))
 
-ROLES = ("benches", "models", "data", "promotions")
+ROLES = ("benches", "solvers", "models", "data", "promotions")
 
 
 class Report:
@@ -94,10 +96,16 @@ class Report:
                 fix="gather bench stages as inputs.benches",
             )
         systems = group(runs, order=params.systems)
+        solved = [solver_of(one) for one in io.artifacts("solvers")]
+        solvers = by_method(solved, order=params.systems)
         return Findings(
             systems=systems,
+            solved=solved,
+            solvers=solvers,
             numbers=measure(systems, resamples=params.resamples),
-            checked=[check(one, systems, resamples=params.resamples) for one in params.claims],
+            checked=[
+                check(one, systems, solvers, resamples=params.resamples) for one in params.claims
+            ],
             scaling=params.scaling,
             direct=params.direct,
             headline_k=headline(systems, params.headline_k),
@@ -115,6 +123,17 @@ def _run(bench: ArtifactView) -> Run:
         facts=facts,
         outcomes={k: read_outcomes(table, k=k) for k in (point["k"] for point in facts["curve"])},
         address=bench.address,
+    )
+
+
+def solver_of(view: ArtifactView) -> Solved:
+    rows = view.table(["problem_id", "subset", "method", "correct"]).to_pylist()
+    return Solved(
+        system=view.facts["system"],
+        coordinates=view.coordinates,
+        facts=view.facts,
+        rows=[SolvedRow(**row) for row in rows],
+        address=view.address,
     )
 
 
@@ -138,6 +157,7 @@ def _sections(findings: Findings) -> list[Section]:
         comparisons.k_curve(findings),
         comparisons.reasoning(findings),
         comparisons.bias(findings),
+        *solving.sections(findings),
         results.early_stopping(findings),
         making.data(findings),
         readings.critiques(findings),
@@ -156,24 +176,20 @@ def _publish(io: StageIO, name: str, text: str, *, track: bool) -> None:
 
 
 def _verdict(checked: Checked) -> dict[str, Any]:
-    claim, found = checked.claim, checked.found
+    found = checked.found
     return {
-        "claim": claim.text,
+        "claim": checked.claim.text,
         "verdict": found.verdict.value,
-        "metric": claim.metric,
-        "better": {
-            "judge": checked.better_label,
-            "k": claim.better.k,
-            "value": _json(found.better),
-        },
-        "worse": {"judge": checked.worse_label, "k": claim.worse.k, "value": _json(found.worse)},
+        "metric": checked.quantity,
+        "better": _side(checked.better, found.better),
+        "worse": _side(checked.worse, found.worse),
         "difference": _values(found.difference),
         "seeds": found.seeds,
     }
 
 
-def _side(judge: str, k: int, value: float) -> dict[str, Any]:
-    return {"judge": judge, "k": k, "value": _json(value)}
+def _side(side: Named, value: float) -> dict[str, Any]:
+    return {"judge": side.label, "k": side.k, "value": _json(value)}
 
 
 def _headline_table(findings: Findings) -> list[dict[str, Any]]:
