@@ -2,8 +2,7 @@
 
 Solutions of one problem resemble each other, so the bootstrap resamples whole problems, within
 each subset, and keeps the intervals honest where plain resampling of solutions would be too sure.
-A resample is a weight per problem; every metric here is a function of weighted sums, so all
-resamples are one matrix product per subset.
+Every metric here is a function of sums over problems, which is what `resampling` resamples.
 
 Runs of several training seeds on the same problems vary for two reasons: the seed and the choice
 of problems.  `over_seeds` speaks of the first alone, `bootstrap` of the second alone, `combined`
@@ -17,41 +16,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from statistics import fmean, variance
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rprm.benchmarks import resampling
 from rprm.benchmarks.processbench import Outcome, evaluate
+from rprm.benchmarks.resampling import LEVEL, NUM_RESAMPLES, Comparison, Floats, Interval
 from rprm.benchmarks.student_t import quantile
 from rprm.errors import BadInput
 
+__all__ = [
+    "LEVEL",
+    "NUM_RESAMPLES",
+    "Comparison",
+    "Floats",
+    "Interval",
+    "Metric",
+    "average",
+    "averaged",
+    "bootstrap",
+    "combined",
+    "over_seeds",
+    "paired_bootstrap",
+    "resample",
+    "sums_by_subset",
+    "values_of",
+]
+
 Metric = Literal["f1", "acc_error", "acc_correct"]
-Floats = NDArray[np.float64]
-
-NUM_RESAMPLES = 2000
-LEVEL = 0.95
-_CHUNK = 256
-"""Resamples made at once; bounds the memory of the weights."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Interval:
-    estimate: float
-    low: float
-    high: float
-    level: float = LEVEL
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
-    """Candidate minus baseline, on the same problems."""
-
-    difference: Interval
-    p_value: float
-    """One-sided: how often a resample shows no improvement, counting the observed data once."""
 
 
 def bootstrap(
@@ -64,7 +60,7 @@ def bootstrap(
 ) -> Interval:
     """Percentile interval of the metric's unweighted mean over subsets, clustered by problem."""
     values_R = resample([outcomes], metric=metric, num_resamples=num_resamples, seed=seed)[0]
-    return _percentiles(average(outcomes, metric), values_R, level)
+    return resampling.percentiles(average(outcomes, metric), values_R, level)
 
 
 def paired_bootstrap(
@@ -85,13 +81,8 @@ def paired_bootstrap(
     ours_R, theirs_R = resample(
         [candidate, baseline], metric=metric, num_resamples=num_resamples, seed=seed
     )
-    gain_R = ours_R - theirs_R
     observed = average(candidate, metric) - average(baseline, metric)
-    no_gain = int(np.count_nonzero(~(gain_R > 0)))
-    return Comparison(
-        difference=_percentiles(observed, gain_R, level),
-        p_value=(no_gain + 1) / (num_resamples + 1),
-    )
+    return resampling.compared(observed, ours_R - theirs_R, level)
 
 
 def average(outcomes: Sequence[Outcome], metric: Metric = "f1") -> float:
@@ -104,24 +95,18 @@ def resample(
     systems: Sequence[Sequence[Outcome]], *, metric: Metric, num_resamples: int, seed: int
 ) -> list[Floats]:
     """The metric of every system in every resample; all systems share the resampled problems."""
-    rng = np.random.default_rng(seed)
+    strata = sums_by_subset(systems)
+    found = resampling.resample(
+        strata, [partial(values_of, metric=metric)], num_resamples=num_resamples, seed=seed
+    )
+    return list(found[:, 0])
+
+
+def sums_by_subset(systems: Sequence[Sequence[Outcome]]) -> list[list[Floats]]:
+    """Per system and subset a row of the 4 sums per problem; rows are the same in all systems."""
     subsets = sorted({one.subset for system in systems for one in system})
-    if not subsets:
-        raise BadInput("there is no outcome to resample.")
-    totals = [np.zeros(num_resamples) for _ in systems]
-    for subset in subsets:
-        sums_P4 = _sums_by_problem(systems, subset)
-        for start in range(0, num_resamples, _CHUNK):
-            size = min(_CHUNK, num_resamples - start)
-            weights_RP = _weights(rng, size, sums_P4[0].shape[0])
-            for total, sums in zip(totals, sums_P4, strict=True):
-                total[start : start + size] += _metric(weights_RP @ sums, metric)
-    return [total / len(subsets) for total in totals]
-
-
-def _weights(rng: np.random.Generator, size: int, num_problems: int) -> Floats:
-    shares = np.full(num_problems, 1 / num_problems)
-    return rng.multinomial(num_problems, shares, size=size).astype(np.float64)
+    by_subset = [_sums_by_problem(systems, subset) for subset in subsets]
+    return [[sums[index] for sums in by_subset] for index in range(len(systems))]
 
 
 def _sums_by_problem(systems: Sequence[Sequence[Outcome]], subset: str) -> list[Floats]:
@@ -136,7 +121,7 @@ def _sums_by_problem(systems: Sequence[Sequence[Outcome]], subset: str) -> list[
     return sums
 
 
-def _metric(sums_R4: Floats, metric: Metric) -> Floats:
+def values_of(sums_R4: Floats, *, metric: Metric) -> Floats:
     """NaN for a resample that drew no solution of a kind; percentiles leave it out."""
     with np.errstate(invalid="ignore", divide="ignore"):
         error_R = 100 * sums_R4[:, 0] / sums_R4[:, 1]
@@ -144,14 +129,6 @@ def _metric(sums_R4: Floats, metric: Metric) -> Floats:
         f1_R = 2 * error_R * correct_R / (error_R + correct_R)
     f1_R = np.where((error_R == 0) & (correct_R == 0), 0.0, f1_R)
     return {"f1": f1_R, "acc_error": error_R, "acc_correct": correct_R}[metric]
-
-
-def _percentiles(estimate: float, values_R: Floats, level: float) -> Interval:
-    known_R = values_R[~np.isnan(values_R)]
-    if not known_R.size:
-        return Interval(estimate=estimate, low=math.nan, high=math.nan, level=level)
-    low, high = np.quantile(known_R, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(estimate=estimate, low=float(low), high=float(high), level=level)
 
 
 # --- several seeds --------------------------------------------------------------------------
