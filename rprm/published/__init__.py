@@ -1,0 +1,1 @@
+"""Which numbers did others publish, and where?"""
