@@ -3,7 +3,7 @@
 A policy is a causal language model; a format says which token ids it continues and what its text
 means.  There are two:
 
-chain   the small world's: `question : 345 #1 + 210 #2 - 120 solve : 345 + 210 = 555 . 555 - ...`
+chain   the small world's, with its working in columns; see chain_policy
 chat    instruction-tuned models: their chat template, steps parted by blank lines; see chat_policy
 
 Steps are put behind the question one after the other, each with what parts it from the next, so all
@@ -12,7 +12,6 @@ candidates of a step share their whole prompt, and the prompts of a solution sha
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol
@@ -87,67 +86,14 @@ def make_policy_format(
 ) -> PolicyFormat:
     """`system` is the chat policy's system turn; None leaves it out."""
     if name == "chain":
+        from rprm.chain_policy import ChainFormat
+
         return ChainFormat(tokenizer)
     if name == "chat":
         from rprm.chat_policy import ChatFormat
 
         return ChatFormat(tokenizer, system=system)
     raise BadInput(f"no policy format is called {name!r}.", fix='use "chain" or "chat"')
-
-
-class ChainFormat:
-    """Steps are parted by a full stop; the result of the last one is the answer.
-
-    So the text of every step is canonical, the last one's too, and judges read a policy's steps
-    exactly as they read the world's."""
-
-    name: FormatName = "chain"
-    stop: tuple[str, ...] = (".",)
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.tokenizer = tokenizer
-        self.eos_id = end_of_text(tokenizer)
-
-    def prompt(self, problem: str, steps: Sequence[str]) -> tuple[int, ...]:
-        return self._encode(f"question : {problem}\nsolve :" + "".join(f" {s} ." for s in steps))
-
-    def completion(self, steps: Sequence[str]) -> tuple[int, ...]:
-        return (*self._encode(" . ".join(steps)), self.eos_id)
-
-    def read_step(self, sample: Sample) -> Proposal | None:
-        text = _with_numbers(sample.text.removesuffix("."))
-        if sample.finish == "length" or not _STEP.fullmatch(text):
-            return None
-        return Proposal(
-            text=text, finished=sample.finish == "eos", num_tokens=len(sample.token_ids)
-        )
-
-    def read_solution(self, sample: Sample) -> Written | None:
-        steps = tuple(_with_numbers(part) for part in sample.text.split("."))
-        if sample.finish == "length" or not all(_STEP.fullmatch(step) for step in steps):
-            return None
-        return Written(steps=steps, answer=self.answer(steps))
-
-    def split(self, text: str) -> tuple[str, ...]:
-        parts = (_with_numbers(part) for part in text.split("."))
-        return tuple(part for part in parts if part)
-
-    def answer(self, steps: Sequence[str]) -> str | None:
-        found = _STEP.fullmatch(steps[-1]) if steps else None
-        return found[1] if found else None
-
-    def _encode(self, text: str) -> tuple[int, ...]:
-        made = self.tokenizer([text], add_special_tokens=False, split_special_tokens=True)
-        return tuple(made["input_ids"][0])
-
-
-_STEP = re.compile(r"[0-9]+ [+-] [0-9]+ = ([0-9]+)")
-_BETWEEN_DIGITS = re.compile(r"(?<=[0-9])\s+(?=[0-9])")
-
-
-def _with_numbers(text: str) -> str:
-    """ "3 4 5 + 2 1 0" as it stands in the world: "345 + 210"."""
-    return _BETWEEN_DIGITS.sub("", text.strip())
 
 
 def end_of_text(tokenizer: Tokenizer) -> int:
