@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rprm.data import prm800k, processbench, step_labels
+from rprm.data import prm800k, prmbench, processbench, step_labels
 from rprm.data.sources import Source
 from rprm.errors import BadInput
 from rprm.schema import Solution
@@ -15,6 +15,7 @@ KINDS = {
     "processbench": processbench.DEFAULT_SOURCE,
     "step_labels": step_labels.DEFAULT_SOURCE,
     "prm800k": prm800k.DEFAULT_SOURCE,
+    "prmbench": prmbench.DEFAULT_SOURCE,
 }
 """The default source of each."""
 
@@ -46,6 +47,11 @@ def load_labelled(source: str, *, kind: str | None = None) -> Labelled:
     if kind == "step_labels":
         labels = step_labels.load_step_labels(name)
         return Labelled(kind=kind, solutions=labels.solutions, source=labels.source)
+    if kind == "prmbench":
+        items = prmbench.load_prmbench(name)
+        return Labelled(
+            kind=kind, solutions=items.solutions, source=items.source, warnings=items.warnings
+        )
     raw = prm800k.load_prm800k(name)
     return Labelled(kind=kind, solutions=raw.solutions, source=raw.source)
 

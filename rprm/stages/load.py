@@ -1,6 +1,6 @@
 """Load labelled solutions from a real data set.
 
-Writes   solutions, one row each
+Writes   solutions, one row each; of PRMBench also error_steps, all wrong steps of each
 Facts    source, revision, digest, and the counts of every rule of the loader
 """
 
@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from rprm.data.prm800k import Prm800kOptions, load_prm800k
+from rprm.data.prmbench import PrmItem, items_to_table, load_prmbench
 from rprm.data.processbench import load_processbench
 from rprm.data.sources import pin
 from rprm.data.step_labels import exclude_overlap, load_step_labels
 from rprm.data.tables import solutions_to_table
+from rprm.errors import BadInput
 from rprm.schema import Solution
 from rprm.stages.io import StageIO
 from rprm.stages.params import StageParams
 
-Loaded = tuple[Sequence[Solution], Mapping[str, Any]]
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loaded:
+    solutions: Sequence[Solution]
+    facts: Mapping[str, Any]
+    items: Mapping[str, PrmItem] | None = None
+    """prmbench: the same by id, with all wrong steps."""
 
 
 class Load:
@@ -31,12 +39,12 @@ class Load:
     preload: ClassVar[tuple[str, ...]] = ()
 
     class Params(StageParams):
-        format: Literal["processbench", "step_labels", "prm800k"]
+        format: Literal["processbench", "step_labels", "prm800k", "prmbench"]
         source: str
         """A file, folder or glob, data:… below RPRM_DATA, or hf://org/name@revision."""
         revision: str | None = None
         subsets: tuple[str, ...] | None = None
-        """processbench: which ones; None: all."""
+        """processbench: which ones; prmbench: which classes; None: all."""
         limit: int | None = Field(default=None, gt=0)
         """A seeded sample of so many solutions; None: all."""
         seed: int = 0
@@ -57,8 +65,9 @@ class Load:
         return digests
 
     def run(self, io: StageIO) -> None:
-        solutions, facts = self._load()
-        io.note(**facts)
+        loaded = self._load()
+        solutions = loaded.solutions
+        io.note(**loaded.facts)
         if self.params.exclude_problems_of:
             banned = load_processbench(self.params.exclude_problems_of).solutions
             excluded = exclude_overlap(solutions, {one.problem for one in banned})
@@ -71,7 +80,10 @@ class Load:
             solutions=len(chosen),
             solutions_with_error=sum(one.label >= 0 for one in chosen),
         )
-        io.write(solutions_to_table(chosen))
+        if loaded.items is None:
+            io.write(solutions_to_table(chosen))
+        else:
+            io.write(items_to_table(loaded.items[one.id] for one in chosen))
 
     def _load(self) -> Loaded:
         params = self.params
@@ -84,17 +96,43 @@ class Load:
                     "subsets": [asdict(one) for one in bench.subsets],
                     "warnings": list(bench.warnings),
                 }
-                return bench.solutions, facts | _origin(bench.source)
+                return Loaded(solutions=bench.solutions, facts=facts | _origin(bench.source))
             case "step_labels":
                 labels = load_step_labels(params.source, revision=params.revision)
-                return labels.solutions, {"rules": dict(labels.counts)} | _origin(labels.source)
+                facts = {"rules": dict(labels.counts)}
+                return Loaded(solutions=labels.solutions, facts=facts | _origin(labels.source))
             case "prm800k":
                 raw = load_prm800k(
                     params.source,
                     options=Prm800kOptions(neutral=params.neutral),
                     revision=params.revision,
                 )
-                return raw.solutions, {"rules": dict(raw.counts)} | _origin(raw.source)
+                facts = {"rules": dict(raw.counts)}
+                return Loaded(solutions=raw.solutions, facts=facts | _origin(raw.source))
+            case "prmbench":
+                return self._load_prmbench()
+
+    def _load_prmbench(self) -> Loaded:
+        data = load_prmbench(self.params.source, revision=self.params.revision)
+        wanted = self.params.subsets
+        missing = sorted(set(wanted or ()) - {one.classification for one in data.classes})
+        if missing:
+            raise BadInput(
+                f"{self.params.source} has no class {', '.join(missing)}.",
+                fix=f"use {', '.join(one.classification for one in data.classes)}",
+            )
+        items = {
+            item.solution.id: item
+            for item in data.items
+            if wanted is None or item.solution.subset in wanted
+        }
+        facts = {
+            "rules": dict(data.counts),
+            "duplicates": list(data.duplicates),
+            "classes": [asdict(one) for one in data.classes],
+        }
+        solutions = [item.solution for item in items.values()]
+        return Loaded(solutions=solutions, facts=facts | _origin(data.source), items=items)
 
     def _sample(self, solutions: Sequence[Solution]) -> Sequence[Solution]:
         if self.params.limit is None or self.params.limit >= len(solutions):

@@ -1,0 +1,1 @@
+"""What do recorded outputs of any model score?  Reading them, and one file per benchmark."""
