@@ -12,7 +12,7 @@ from rprm.data.tables import cases_of, table_to_solutions
 from rprm.engines.base import Engine, Refused
 from rprm.judge import judge
 from rprm.prompting import Renderer, load_template
-from rprm.schema import Solution, Unparsed
+from rprm.schema import Case, Solution, Unparsed
 from rprm.stages.io import StageIO
 from rprm.stages.judged import JudgedCase, judged_to_table
 from rprm.stages.params import Critiquing
@@ -42,15 +42,23 @@ def model_writer(model: str, name: str, params: Critiquing, io: StageIO) -> Writ
 
 
 def critique_rows(
-    io: StageIO, rows: pa.Table, writer: Writer, params: Critiquing
+    io: StageIO,
+    rows: pa.Table,
+    writer: Writer,
+    params: Critiquing,
+    *,
+    up_to_first_error: bool = True,
 ) -> Iterator[pa.Table]:
-    """Critiques of every step up to the first wrong one of the shard's solutions.
+    """Critiques of the steps of the shard's solutions; those after the first wrong one on demand.
 
     Yields a table of judged cases per batch, in row order; refused cases become error rows.
     """
     totals: Counter[str] = Counter()
     for solutions in _batches(io, rows, params.batch_solutions):
-        judged = _critique(io, solutions, writer, params)
+        cases = [
+            case for one in solutions for case in cases_of(one, up_to_first_error=up_to_first_error)
+        ]
+        judged = _critique(io, cases, writer, params)
         totals.update(_counts(judged))
         io.note(**totals)
         yield judged_to_table(judged)
@@ -66,9 +74,8 @@ def _batches(io: StageIO, rows: pa.Table, size: int) -> Iterator[list[Solution]]
 
 
 def _critique(
-    io: StageIO, solutions: Sequence[Solution], writer: Writer, params: Critiquing
+    io: StageIO, cases: Sequence[Case], writer: Writer, params: Critiquing
 ) -> list[JudgedCase]:
-    cases = [case for one in solutions for case in cases_of(one, up_to_first_error=True)]
     by_id = {case.id: case for case in cases}
     judged = []
     for answer in judge(

@@ -44,9 +44,11 @@ def judged_to_table(rows: Iterable[JudgedCase]) -> pa.Table:
     return table.append_column("engine", engines).append_column("critiques", critiques)
 
 
-def table_to_judged(table: pa.Table, *, source: str) -> Iterator[JudgedCase]:
-    """Raises BadInput for rows without a gold label: filtering needs one."""
-    cases = table_to_cases(table.select(CASES.names), source=source, need_gold=True)
+def table_to_judged(
+    table: pa.Table, *, source: str, need_gold: bool = True
+) -> Iterator[JudgedCase]:
+    """Raises BadInput for rows without a gold label, which filtering needs, unless told not to."""
+    cases = table_to_cases(table.select(CASES.names), source=source, need_gold=need_gold)
     engines: list[Any] = table.column("engine").to_pylist()
     nested: list[Any] = table.column("critiques").to_pylist()
     for case, engine, critiques in zip(cases, engines, nested, strict=True):
@@ -58,7 +60,7 @@ def table_to_judged(table: pa.Table, *, source: str) -> Iterator[JudgedCase]:
 def responses(rows: Iterable[JudgedCase]) -> Iterator[Response]:
     """What selection and pairing filter: every critique with its case's gold label."""
     for row in rows:
-        assert row.case.gold is not None, "table_to_judged lets none through"
+        assert row.case.gold is not None, "table_to_judged lets none through when asked to"
         for sample, one in enumerate(row.critiques_K):
             yield Response(
                 case_id=row.case.id,

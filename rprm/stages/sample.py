@@ -1,4 +1,4 @@
-"""Let a trained judge critique every step: for preference pairs, and to be measured.
+"""Let a trained judge critique steps: for preference pairs, to be measured, to choose solutions.
 
 Reads    solutions (rows), labelled; model, a training artifact
 Writes   one row per case, critiques nested
@@ -24,7 +24,9 @@ class Sample:
     preload: ClassVar[tuple[str, ...]] = PRELOAD
 
     class Params(Critiquing):
-        pass
+        all_steps: bool = False
+        """Judge the steps after the first wrong one too, which have no gold label: to choose among
+        solutions.  Without it, what stands there is left out, as no search for errors reads it."""
 
     def __init__(self, params: Params) -> None:
         self.params = params
@@ -35,4 +37,6 @@ class Sample:
     def run(self, io: StageIO, rows: pa.Table) -> Iterator[pa.Table]:
         model = io.artifact("model")
         writer = model_writer(str(model.path("model")), model.address, self.params, io)
-        return critique_rows(io, rows, writer, self.params)
+        return critique_rows(
+            io, rows, writer, self.params, up_to_first_error=not self.params.all_steps
+        )
