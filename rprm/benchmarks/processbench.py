@@ -119,6 +119,21 @@ def _percent(matches: Sequence[float]) -> float:
     return 100 * math.fsum(matches) / len(matches) if matches else math.nan
 
 
+def weak_spots(result: Result) -> list[str]:
+    """Where a number is not what it seems."""
+    told = []
+    for name, one in result.subsets.items():
+        if math.isnan(one.f1):
+            lacking = "with" if not one.num_error else "without"
+            told.append(f"{name} has no solution {lacking} a wrong step, so it has no F1")
+        elif one.acc_error == one.acc_correct == 0:
+            told.append(
+                f"{name}: both accuracies are 0; its F1 counts as 0, where the official script "
+                "divides by zero"
+            )
+    return told
+
+
 def metrics(result: Result, *, prefix: str = "processbench") -> dict[str, float]:
     """Flat names such as "processbench/math/f1"; what is not defined is left out."""
     flat = {f"{prefix}/average/f1": result.f1}

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rprm.benchmarks import thresholds as curves
-from rprm.benchmarks.processbench import Outcome, Result, evaluate, outcome
+from rprm.benchmarks.processbench import Outcome, Result, evaluate, outcome, weak_spots
 from rprm.data.processbench import ProcessBench
 from rprm.errors import BadInput
 from rprm.recorded.reading import (
@@ -243,18 +243,3 @@ def _beyond(answer: Answer, num_steps: int) -> bool:
 
 def _gives_both(answer: Answer) -> bool:
     return answer.scores_S is not None and answer.row.values.get("prediction") is not None
-
-
-def weak_spots(result: Result) -> list[str]:
-    """Where a number is not what it seems."""
-    told = []
-    for name, one in result.subsets.items():
-        if math.isnan(one.f1):
-            lacking = "with" if not one.num_error else "without"
-            told.append(f"{name} has no solution {lacking} a wrong step, so it has no F1")
-        elif one.acc_error == one.acc_correct == 0:
-            told.append(
-                f"{name}: both accuracies are 0; its F1 counts as 0, where the official script "
-                "divides by zero"
-            )
-    return told

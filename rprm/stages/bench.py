@@ -2,40 +2,38 @@
 
 Reads    solutions, labelled; judged, the critiques of their steps; model, the artifact judged
 Writes   one row per solution and K: how often the prediction matched
-Facts    system, curve (accuracies and F1 with intervals per K), early stopping, examples
+Facts    system, curve (accuracies and F1 with intervals per K), early stopping, examples, data
+         (which bytes were judged), warnings
 Metrics  {benchmark}/{subset}/f1, acc_error, acc_correct, and …_by_k with K as the step
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import pyarrow as pa
 from pydantic import Field
 
 from rprm.benchmarks.early_stop import replay
 from rprm.benchmarks.k_curve import expected_outcomes, gather
-from rprm.benchmarks.processbench import Outcome, evaluate, metrics
-from rprm.benchmarks.statistics import bootstrap
+from rprm.benchmarks.processbench import Outcome, evaluate, metrics, weak_spots
 from rprm.data.tables import table_to_solutions
 from rprm.schema import Judgement, Solution
 from rprm.scoring import THRESHOLD, Aggregate, score
 from rprm.stages.examples import choose_examples
 from rprm.stages.io import ArtifactView, StageIO
 from rprm.stages.judged import JudgedCase, table_to_judged
+from rprm.stages.measuring import (
+    OUTCOMES,
+    dataset_of,
+    origin_of,
+    outcomes_table,
+    point,
+    read_outcomes,
+)
 from rprm.stages.params import StageParams
 
-COLUMNS: dict[str, pa.DataType] = {
-    "solution_id": pa.string(),
-    "problem_id": pa.string(),
-    "subset": pa.string(),
-    "erroneous": pa.bool_(),
-    "k": pa.int64(),
-    "match": pa.float64(),
-}
-OUTCOMES = pa.schema(list(COLUMNS.items()))
+__all__ = ["OUTCOMES", "Bench", "read_outcomes"]
 
 
 class Bench:
@@ -69,7 +67,10 @@ class Bench:
         solutions = table_to_solutions(source.table(), source="solutions")
         rows = list(table_to_judged(io.artifact("judged").table(), source="judged"))
         by_k = self._outcomes(solutions, rows)
-        curve = [self._point(k, by_k[k]) for k in self.params.ks]
+        curve = [
+            point(k, by_k[k], resamples=self.params.resamples, seed=self.params.seed)
+            for k in self.params.ks
+        ]
         savings = replay(
             [row.critiques_K for row in rows],
             threshold=self.params.threshold,
@@ -88,10 +89,12 @@ class Bench:
             unparsed=sum(not hasattr(one, "verdict") for row in rows for one in row.critiques_K),
             critiques=sum(len(row.critiques_K) for row in rows),
             refused=io.artifact("judged").errors().num_rows,
+            data=origin_of(source),
+            warnings=weak_spots(evaluate(by_k[max(self.params.ks)])),
             examples=choose_examples(solutions, rows, self.params.examples, self.params.threshold),
         )
         self._log(io, by_k, source)
-        io.write(_table(by_k))
+        io.write(outcomes_table(by_k))
 
     def _outcomes(
         self, solutions: Sequence[Solution], rows: Sequence[JudgedCase]
@@ -118,55 +121,15 @@ class Bench:
         )
         return {k: expected[k] for k in self.params.ks}
 
-    def _point(self, k: int, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-        """Averages over subsets, with intervals over problems; None where not defined."""
-        point: dict[str, Any] = {"k": k}
-        for metric in ("f1", "acc_error", "acc_correct"):
-            found = bootstrap(
-                outcomes,
-                metric=metric,
-                num_resamples=self.params.resamples,
-                seed=self.params.seed,
-            )
-            values = {"value": found.estimate, "low": found.low, "high": found.high}
-            point[metric] = {n: None if math.isnan(v) else v for n, v in values.items()}
-        point["subsets"] = metrics(evaluate(outcomes), prefix="")
-        return point
-
     def _log(
         self, io: StageIO, by_k: Mapping[int, Sequence[Outcome]], source: ArtifactView
     ) -> None:
         model = io.artifacts("model")
         checkpoint = model[0].facts.get("checkpoint") if model else None
-        dataset = {"name": self.params.benchmark, "digest": source.address[-16:]}
+        dataset = dataset_of(self.params.benchmark, source)
         for k, outcomes in by_k.items():
             named = metrics(evaluate(outcomes), prefix=self.params.benchmark)
             by_name = {f"{name}_by_k": value for name, value in named.items()}
             io.log(by_name, step=k, checkpoint=checkpoint, dataset=dataset)
             if k == max(by_k):
                 io.log(named, checkpoint=checkpoint, dataset=dataset)
-
-
-def _table(by_k: Mapping[int, Sequence[Outcome]]) -> pa.Table:
-    rows = [
-        {
-            "solution_id": one.solution_id,
-            "problem_id": one.problem_id,
-            "subset": one.subset,
-            "erroneous": one.erroneous,
-            "k": k,
-            "match": one.match,
-        }
-        for k, outcomes in by_k.items()
-        for one in outcomes
-    ]
-    return pa.Table.from_pylist(rows, schema=OUTCOMES)
-
-
-def read_outcomes(table: pa.Table, *, k: int) -> list[Outcome]:
-    """The outcomes of one K of a bench artifact."""
-    return [
-        Outcome(**{name: row[name] for name in OUTCOMES.names if name != "k"})
-        for row in table.to_pylist()
-        if row["k"] == k
-    ]
