@@ -81,7 +81,7 @@ def _harmonic(table: Table, row: Row) -> Iterator[Checked]:
             printed=row.cells[cell],
             recomputed=value,
             tolerance=slack + ROUNDING,
-            rule="harmonic mean of the two accuracies",
+            rule="the harmonic mean of the two accuracies",
         )
 
 
@@ -105,7 +105,7 @@ def _means(table: Table, row: Row) -> Iterator[Checked]:
             printed=row.cells[cell],
             recomputed=fmean(row.cells[part] for part in parts),
             tolerance=inner + ROUNDING,
-            rule=f"mean of {len(parts)} cells",
+            rule=f"the mean of {len(parts)} cells",
         )
 
 
@@ -118,7 +118,7 @@ def _shares(table: Table, row: Row) -> Iterator[Checked]:
                 printed=value,
                 recomputed=100 * round(value * count / 100) / count,
                 tolerance=ROUNDING + TWICE,
-                rule=f"share of {count}",
+                rule=f"the nearest share of {count}",
             )
 
 

@@ -1,0 +1,1 @@
+"""How do our runs stand beside each other and beside what others published?"""

@@ -1,0 +1,196 @@
+"""How do our runs and the published rows become one table?  Pure: measurements in, a view out."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from rprm.benchmarks.statistics import Interval
+from rprm.comparing import footnotes
+from rprm.comparing.drafting import ALONE, Draft, matches, our_drafts, published_drafts
+from rprm.comparing.drawing import gain
+from rprm.comparing.measured import POLICY_ALONE, Measured
+from rprm.comparing.view import Cell, Line, Notes, View
+from rprm.errors import BadInput
+from rprm.published.reading import Published, Table
+
+VIEWS = ("processbench", "prmbench", "best-of-n", "guided-search")
+HEADLINES: Mapping[str, str] = {"processbench": "average/f1", "prmbench": "overall"}
+WITH_JUDGE: Mapping[str, tuple[str, ...]] = {
+    "best-of-n": ("best_of_n", "weighted_vote"),
+    "guided-search": ("guided_search",),
+}
+"""Ways to solve problems that stand in each table, besides the policy alone."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    systems: Sequence[str] = ()
+    """Patterns of published systems; all where empty."""
+    baseline: str = ""
+    accuracies: bool = False
+    """Show the two accuracies beside each F1."""
+    resamples: int = 2000
+
+
+def views_of(measured: Sequence[Measured]) -> list[str]:
+    """Which tables the runs belong to; ProcessBench where there are none."""
+    found = [name for name in VIEWS if any(_with_judge(one, name) for one in measured)]
+    if any(one.method in POLICY_ALONE for one in measured) and not found:
+        found = ["best-of-n"]
+    return found or ["processbench"]
+
+
+def _with_judge(one: Measured, view: str) -> bool:
+    if one.benchmark == "solving":
+        return one.method in WITH_JUDGE.get(view, ())
+    return one.benchmark == view
+
+
+def _belongs(one: Measured, view: str) -> bool:
+    return _with_judge(one, view) or (view in WITH_JUDGE and one.method in POLICY_ALONE)
+
+
+def build(name: str, published: Published, measured: Sequence[Measured], wanted: Wanted) -> View:
+    """Raises BadInput where a system or the baseline names nothing."""
+    headline = HEADLINES.get(name, "average")
+    tables = [(published.table(name), "")]
+    if name in WITH_JUDGE:
+        tables.insert(0, (published.table("policy"), ALONE))
+    drafts = published_drafts(published, tables, wanted.systems)
+    ours = [one for one in measured if _belongs(one, name)]
+    drafts += our_drafts(ours, tables, resamples=wanted.resamples)
+    if not drafts:
+        raise BadInput(f"there is nothing to show of {name}.", fix="name a run, or --systems")
+    drafts = _in_order(drafts, headline)
+    base = _baseline(drafts, wanted.baseline) if wanted.baseline else None
+    notes = Notes()
+    columns = _columns(tables[-1][0], drafts, accuracies=wanted.accuracies)
+    lines = tuple(_line(_only(draft, columns), base, headline, notes) for draft in drafts)
+    shown = {draft.label for draft in drafts}
+    remarks = [f"{table.note.rstrip('.')}." for table, _ in tables if table.note]
+    remarks += footnotes.of_misprinted_gains(published, name, shown)
+    return View(
+        name=name,
+        title=tables[-1][0].title,
+        columns=columns,
+        headline=headline,
+        lines=lines,
+        notes=tuple(notes.texts),
+        remarks=tuple(remarks),
+        baseline=base.label if base else "",
+    )
+
+
+def _columns(table: Table, drafts: Sequence[Draft], *, accuracies: bool) -> tuple[str, ...]:
+    """Those of the published table that a line has, then parts that only ours have."""
+    present = {cell for draft in drafts for cell in draft.cells}
+    known = [cell for cell in table.cells if cell in present]
+    last = [cell for cell in known if cell in (table.cells[-1],)]
+    own = sorted(present - set(table.cells) - {"average/acc_error", "average/acc_correct"})
+    ordered = [*(cell for cell in known if cell not in last), *own, *last]
+    return tuple(
+        cell for cell in ordered if accuracies or not cell.endswith(("/acc_error", "/acc_correct"))
+    )
+
+
+def _only(draft: Draft, columns: Sequence[str]) -> Draft:
+    return replace(
+        draft, cells={name: draft.cells[name] for name in columns if name in draft.cells}
+    )
+
+
+def _in_order(drafts: Sequence[Draft], headline: str) -> list[Draft]:
+    """Groups together, the one without a name last; the best first."""
+
+    def rank(draft: Draft) -> tuple[bool, float]:
+        found = draft.cells.get(headline)
+        known = found is not None and not math.isnan(found.estimate)
+        return not draft.group, -found.estimate if found is not None and known else math.inf
+
+    return sorted(drafts, key=rank)
+
+
+# --- differences ----------------------------------------------------------------------------------
+
+
+def _baseline(drafts: Sequence[Draft], wanted: str) -> Draft:
+    """Exact, else the only one that the pattern matches."""
+    exact = [draft for draft in drafts if draft.label.lower() == wanted.lower()]
+    found = exact or [draft for draft in drafts if matches(draft.label, wanted)]
+    if len(found) == 1:
+        return found[0]
+    names = [draft.label for draft in drafts]
+    if not found:
+        near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise BadInput(
+            f"no line of the table is called {wanted!r}.", fix=f"{hint}lines: {', '.join(names)}"
+        )
+    raise BadInput(
+        f"baseline {wanted!r} could be {len(found)} lines.",
+        fix=f"name one of {', '.join(draft.label for draft in found)}",
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Gain:
+    value: Interval | None
+    p_value: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _line(draft: Draft, base: Draft | None, headline: str, notes: Notes) -> Line:
+    found = _Gain(value=None)
+    if base is not None and draft.label != base.label:
+        found = _gain(draft, base, headline)
+    return Line(
+        label=draft.label,
+        ours=draft.ours is not None,
+        marks=notes.mark([*draft.row_notes, *found.notes]),
+        cells={
+            cell: Cell(value=v, marks=notes.mark(draft.cell_notes.get(cell, ())))
+            for cell, v in draft.cells.items()
+        },
+        group=draft.group,
+        comparable=draft.comparable,
+        gain=found.value,
+        p_value=found.p_value,
+        source=draft.source,
+    )
+
+
+def _gain(draft: Draft, base: Draft, headline: str) -> _Gain:
+    ours, theirs = draft.cells.get(headline), base.cells.get(headline)
+    if ours is None or theirs is None:
+        return _Gain(value=None)
+    if draft.ours is not None and base.ours is not None:
+        return _between_ours(draft, base, headline)
+    if not (draft.comparable and base.comparable):
+        return _Gain(value=None, notes=(footnotes.OTHER_DATA,))
+    difference = replace(
+        ours,
+        estimate=ours.estimate - theirs.estimate,
+        low=ours.low - theirs.estimate if base.ours is None else ours.estimate - theirs.high,
+        high=ours.high - theirs.estimate if base.ours is None else ours.estimate - theirs.low,
+    )
+    told = not math.isnan(difference.low)
+    return _Gain(value=difference, notes=(footnotes.ALONE,) if told else ())
+
+
+def _between_ours(draft: Draft, base: Draft, headline: str) -> _Gain:
+    assert draft.ours is not None
+    assert base.ours is not None
+    a, b = draft.ours, base.ours
+    found = gain((a.measured, a.drawn_N), (b.measured, b.drawn_N), headline)
+    if found is not None:
+        return _Gain(value=found.difference, p_value=found.p_value)
+    if a.drawn_N and b.drawn_N:
+        return _Gain(value=None, notes=(footnotes.OTHER_DATA,))
+    difference = draft.cells[headline].estimate - base.cells[headline].estimate
+    return _Gain(
+        value=footnotes.point(difference),
+        notes=("a recorded result has no rows, so the difference has no interval",),
+    )

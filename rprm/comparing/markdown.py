@@ -1,0 +1,94 @@
+"""How does a comparison read as Markdown?  A table with footnotes, and the JSON of the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rprm.benchmarks.statistics import Interval
+from rprm.comparing.view import Line, View, column_title
+from rprm.reporting import wording
+
+
+def render(view: View) -> str:
+    header = ["system", *map(column_title, view.columns)]
+    header += [f"over {view.baseline}"] if view.baseline else []
+    lines = [f"## {view.title}", ""]
+    lines += [_row(header), _row(["---", *("---:" for _ in header[1:])])]
+    for group in view.groups:
+        if group:
+            lines.append(_row([f"*{group}*", *("" for _ in header[1:])]))
+        lines += [_row(_cells(view, line)) for line in view.lines if line.group == group]
+    lines += ["", *(f"{remark}\n" for remark in view.remarks)]
+    lines += [f"[^{number}]: {note}" for number, note in enumerate(view.notes, start=1)]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(view: View, line: Line) -> list[str]:
+    label = f"**{line.label}**" if line.ours else line.label
+    cells = [label + _marks(line.marks)]
+    for name in view.columns:
+        cell = line.cells.get(name)
+        cells.append("—" if cell is None else wording.estimate(cell.value) + _marks(cell.marks))
+    return cells + ([gain_text(view, line)] if view.baseline else [])
+
+
+def gain_text(view: View, line: Line) -> str:
+    """Such as "+3.1 [+0.2, +6.0], p = 0.012"."""
+    if line.label == view.baseline:
+        return "baseline"
+    if line.gain is None:
+        return "—"
+    told = wording.gain(line.gain)
+    return told if line.p_value is None else f"{told}, p = {line.p_value:.3f}"
+
+
+def _marks(marks: Sequence[int]) -> str:
+    return "".join(f"[^{mark}]" for mark in marks)
+
+
+def _row(cells: Sequence[str]) -> str:
+    escaped = [cell.replace("|", "\\|").replace("\n", " ") for cell in cells]
+    return f"| {' | '.join(escaped)} |"
+
+
+# --- for machines ---------------------------------------------------------------------------------
+
+
+def as_dict(view: View) -> dict[str, Any]:
+    return {
+        "benchmark": view.name,
+        "headline": view.headline,
+        "baseline": view.baseline or None,
+        "rows": [
+            {
+                "system": line.label,
+                "ours": line.ours,
+                "group": line.group or None,
+                "comparable": line.comparable,
+                "source": line.source,
+                "cells": {
+                    name: {**values(cell.value), "notes": list(cell.marks)}
+                    for name, cell in line.cells.items()
+                },
+                "difference": None if line.gain is None else values(line.gain),
+                "p_value": line.p_value,
+                "notes": list(line.marks),
+            }
+            for line in view.lines
+        ],
+        "notes": {str(number): note for number, note in enumerate(view.notes, start=1)},
+        "remarks": list(view.remarks),
+    }
+
+
+def values(found: Interval) -> dict[str, float | None]:
+    return {
+        name: None if math.isnan(value) else value
+        for name, value in (
+            ("value", found.estimate),
+            ("low", found.low),
+            ("high", found.high),
+        )
+    }
