@@ -14,6 +14,7 @@ import typer
 
 from rprm import options as opt
 from rprm import showing
+from rprm.compare_cli import compare
 from rprm.data import chains
 from rprm.data.labelled import KINDS, load_labelled
 from rprm.engines.base import SamplingParams
@@ -25,6 +26,7 @@ from rprm.reading import Format
 from rprm.rendered import as_dict as rendered_dict
 from rprm.rendered import rendered
 from rprm.schema import Solution
+from rprm.score_cli import app as score_app
 from rprm.scoring import THRESHOLD, Aggregate
 from rprm.solutions import (
     JudgedSolution,
@@ -54,11 +56,15 @@ app = typer.Typer(
     * `rprm data chains --solutions 3 --seed 7 | rprm judge --model dpo` lets one judge.
     * `rprm data chains --solutions 3 --seed 7 | rprm prompt --model dpo` shows what it reads.
 
+    What other models said can be scored as the official scripts do: `rprm score --help`.
+
     Exit codes: 0 done · 64 bad input · 1 anything else.
     """,
 )
 data_app = typer.Typer(no_args_is_help=True, help="Print solutions as JSON lines.")
 app.add_typer(data_app, name="data")
+app.add_typer(score_app, name="score")
+app.command()(compare)
 
 
 @app.command()
