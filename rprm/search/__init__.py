@@ -1,0 +1,1 @@
+"""How does a judge guide a policy, step by step?  The parts of benchmarks/guided_search."""
