@@ -26,12 +26,13 @@ class Gate:
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[int]:
         """A place in flight; gives the limit's generation at the time of sending."""
-        await self._enter()
+        await self._turn()
         try:
+            while (wait_s := self.limit.wait_s(self._clock())) > 0:
+                await self._sleep(wait_s)
             yield self.limit.generation
         finally:
-            self.in_flight -= 1
-            self._wake()
+            self._leave()
 
     def answered(self) -> None:
         self.limit = self.limit.answered(self.in_flight)
@@ -44,31 +45,25 @@ class Gate:
         if wait_s > 0:
             self.limit = self.limit.held_until(self._clock() + wait_s)
 
-    async def _enter(self) -> None:
-        while True:
-            wait_s = self.limit.wait_s(self._clock())
-            if wait_s > 0:
-                await self._sleep(wait_s)
-            elif self.in_flight < self.limit.slots:
-                self.in_flight += 1
-                return
-            else:
-                await self._turn()
-
     async def _turn(self) -> None:
+        """First come, first served; who is woken has its place already."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
+        self._wake()
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._wake()  # it was this one's turn, which would otherwise be lost
+                self._leave()
             raise
 
+    def _leave(self) -> None:
+        self.in_flight -= 1
+        self._wake()
+
     def _wake(self) -> None:
-        free = self.limit.slots - self.in_flight
-        while free > 0 and self._waiting:
+        while self._waiting and self.in_flight < self.limit.slots:
             turn = self._waiting.popleft()
             if not turn.done():
+                self.in_flight += 1
                 turn.set_result(None)
-                free -= 1

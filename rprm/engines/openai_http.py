@@ -151,10 +151,12 @@ class ChatClient:
             match decision.action:
                 case Action.AGAIN:
                     self._budget = self._budget.spent()
-                    log.info("api_retry", cause=found.cause, tries=tries, wait_s=decision.wait_s)
+                    log.info(
+                        "api_retry", cause=found.cause.value, tries=tries, wait_s=decision.wait_s
+                    )
                     await self._sleep(decision.wait_s)
                 case Action.REFUSE:
-                    return Refused(id=request.id, cause=found.cause, detail=decision.reason)
+                    return Refused(id=request.id, cause=found.cause.value, detail=decision.reason)
                 case Action.STOP:
                     raise self._bad_setup(found)
                 case Action.LEAVE:

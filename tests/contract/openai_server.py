@@ -118,6 +118,10 @@ class OpenAiServer:
         self._ready.set()
         await self._stop.wait()
         await runner.cleanup()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         self._at_once += 1
