@@ -57,7 +57,8 @@ def k_curve(
     as what the interval covers.
     """
     by_k = expected_outcomes(data, num_orders=num_orders, seed=by.seed, threshold=threshold)
-    return curve(by_k, metric=metric, reference=1, by=by)
+    at = {float(k): of for k, of in by_k.items()}
+    return curve(at, metric=metric, reference=1.0, by=by)
 
 
 def threshold_curve(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,9 @@ def judged(number: int, *, critiques: int, seed: int = 0, gaps: float = 0.0) -> 
     """A judge that sees through the noise the better the more critiques it writes."""
     random = np.random.default_rng(seed)
     solutions = tuple(solution(index, (index // 2) % 4 - 1) for index in range(number))
-    rows, starts, steps = [], [], []
+    rows: list[Any] = []
+    starts: list[int] = []
+    steps: list[int] = []
     for one in solutions:
         starts.append(len(rows))
         for step in range(3 if one.label < 0 else one.label + 1):
