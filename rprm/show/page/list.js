@@ -1,0 +1,101 @@
+// Which solutions match, and which of them are on the screen?  Only those in view are in the page.
+"use strict";
+
+rprmShow.makeList = ({ onChoose }) => {
+  const { data, element, words, colour, cells, belief } = rprmShow;
+  const ROW_PX = 64;
+  const SPARE_ROWS = 6; // above and below what is visible
+  const box = document.getElementById("list");
+  const rows = document.getElementById("rows");
+  const list = { matching: [], at: -1 };
+  let lowered = null; // problems in lower case, made when somebody first searches
+
+  list.filter = ({ search, category, subset, sort }) => {
+    const wanted = search.trim().toLowerCase();
+    if (wanted) lowered ??= data.problems.map((text) => text.toLowerCase());
+    const hits = wanted ? lowered.map((text) => text.includes(wanted)) : null;
+    const chosen = list.at >= 0 ? list.matching[list.at] : -1;
+    list.matching = [];
+    for (let index = 0; index < data.ids.length; index += 1) {
+      if (category >= 0 && data.category[index] !== category) continue;
+      if (subset >= 0 && data.subset[index] !== subset) continue;
+      if (hits && !hits[data.problem[index]] && !data.ids[index].toLowerCase().includes(wanted)) continue;
+      list.matching.push(index);
+    }
+    order(list.matching, sort);
+    list.at = list.matching.indexOf(chosen);
+    rows.style.height = `${list.matching.length * ROW_PX}px`;
+    box.scrollTop = 0;
+    draw();
+  };
+
+  // Solutions without the value come last, in either direction.
+  const order = (indices, sort) => {
+    const column = sort === "lowest" ? data.lowest : data.certainty;
+    if (sort === "run") return;
+    const sign = sort === "certain" ? -1 : 1;
+    const key = (index) => (column[index] == null ? Infinity : sign * column[index]);
+    indices.sort((a, b) => {
+      const [one, other] = [key(a), key(b)];
+      return one === other ? a - b : (one < other ? -1 : 1);
+    });
+  };
+
+  list.go = (at) => {
+    list.at = at;
+    const [top, bottom] = [at * ROW_PX, (at + 1) * ROW_PX];
+    if (top < box.scrollTop) box.scrollTop = top;
+    else if (bottom > box.scrollTop + box.clientHeight) box.scrollTop = bottom - box.clientHeight;
+    draw();
+  };
+
+  const draw = () => {
+    const first = Math.max(0, Math.floor(box.scrollTop / ROW_PX) - SPARE_ROWS);
+    const visible = Math.ceil(box.clientHeight / ROW_PX) + 2 * SPARE_ROWS;
+    const last = Math.min(list.matching.length, first + visible);
+    rows.replaceChildren();
+    for (let at = first; at < last; at += 1) rows.append(row(at));
+    const current = list.at >= first && list.at < last;
+    if (current) box.setAttribute("aria-activedescendant", `row-${list.at}`);
+    else box.removeAttribute("aria-activedescendant");
+  };
+
+  const row = (at) => {
+    const index = list.matching[at];
+    const kind = data.categories[data.category[index]];
+    const strip = element("span", { class: "strip", "aria-hidden": "true" });
+    const scores = [...data.strip[index]];
+    strip.style.width = `min(${scores.length * 14}px, 100%)`;
+    strip.style.backgroundImage = cells(scores.map((tenth) => colour(
+      tenth === "-" ? null : belief((Number(tenth) + 0.5) / 10, data.threshold),
+    )));
+    const made = element(
+      "div",
+      {
+        id: `row-${at}`, class: `item ${kind}`, role: "option", "aria-selected": at === list.at ? "true" : "false",
+        "aria-posinset": at + 1, "aria-setsize": list.matching.length, on: { click: () => onChoose(at) },
+      },
+      element("span", { class: "id", text: data.ids[index] }),
+      element("span", { class: "kind", text: words[kind][0] }),
+      element("span", { class: "snippet", text: data.problems[data.problem[index]].slice(0, 160) }),
+      strip,
+    );
+    made.style.top = `${at * ROW_PX}px`;
+    return made;
+  };
+
+  const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8, Home: -Infinity, End: Infinity };
+  box.addEventListener("keydown", (event) => {
+    if (!(event.key in steps) || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    if (!list.matching.length) return;
+    onChoose(Math.min(Math.max(list.at + steps[event.key], 0), list.matching.length - 1));
+  });
+  let waiting = 0;
+  box.addEventListener("scroll", () => {
+    cancelAnimationFrame(waiting);
+    waiting = requestAnimationFrame(draw);
+  }, { passive: true });
+  new ResizeObserver(draw).observe(box);
+  return list;
+};
