@@ -126,12 +126,12 @@ def reply_of(request_id: str, body: Any) -> ChatReply | None:
     )
 
 
-def joined(request_id: str, replies: Sequence[ChatReply]) -> ChatReply:
-    """The samples of several calls as those of one."""
+def joined(request_id: str, replies: Sequence[ChatReply], *, n: int) -> ChatReply:
+    """The samples of several calls as the n of one."""
     return ChatReply(
         id=request_id,
-        texts_K=tuple(text for one in replies for text in one.texts_K),
-        finishes_K=tuple(finish for one in replies for finish in one.finishes_K),
+        texts_K=tuple(text for one in replies for text in one.texts_K)[:n],
+        finishes_K=tuple(finish for one in replies for finish in one.finishes_K)[:n],
         usage=sum((one.usage for one in replies), Usage()),
     )
 

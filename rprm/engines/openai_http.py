@@ -53,7 +53,7 @@ class ApiUnavailable(RprmError):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pace:
     max_in_flight: int = 64
-    deadline_s: float = 600.0
+    deadline_s: float = 1800.0
     """Of one try, from sending to the last byte."""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
@@ -107,6 +107,15 @@ class ChatClient:
         assert self._session is not None
         await self._session.close()
         self._session = None
+        used = self.counts.usage
+        log.info(
+            "api_used",
+            model=self.endpoint.model,
+            calls=self.counts.calls,
+            failed_tries=self.counts.failed_tries,
+            prompt_tokens=used.prompt_tokens,
+            completion_tokens=used.completion_tokens,
+        )
 
     async def ask(self, request: ChatRequest) -> ChatReply | Refused:
         """All n samples.  Raises BadInput where the setup is wrong, ApiUnavailable where waiting
@@ -117,7 +126,7 @@ class ChatClient:
         replies = [part for part in parts if isinstance(part, ChatReply)]
         if len(replies) < len(parts):
             return next(part for part in parts if isinstance(part, Refused))
-        return joined(request.id, replies)
+        return joined(request.id, replies, n=request.n)
 
     async def _draw(self, request: ChatRequest, first: int, width: int) -> ChatReply | Refused:
         """Samples first to first + width; a server that gives fewer is asked for the rest."""
@@ -129,7 +138,7 @@ class ChatClient:
                 return reply
             replies.append(reply)
             missing -= len(reply.texts_K)
-        return joined(request.id, replies)
+        return joined(request.id, replies, n=width)
 
     async def _try_until_answered(
         self, request: ChatRequest, first: int, n: int

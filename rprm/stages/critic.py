@@ -25,7 +25,7 @@ from rprm.engines.endpoint import Endpoint, check_base_url, check_variable, read
 from rprm.engines.http_retry import RetryPolicy
 from rprm.errors import BadInput
 from rprm.peers.critic_protocols import CriticProtocol, Critiqued, ProtocolName, make_protocol
-from rprm.peers.critics import CriticModel, critic_model
+from rprm.peers.critics import CRITICS, CriticModel, critic_model
 from rprm.stages.io import StageIO
 from rprm.stages.params import StageParams
 
@@ -66,8 +66,8 @@ class Critic:
         """Of one ProcessBench critique; None: 8192, or 32768 for models that reason at length."""
         max_in_flight: int = Field(default=64, gt=0)
         """Requests at once, at most; fewer where the server shows that it is too many."""
-        deadline_s: float = Field(default=600, gt=0)
-        """Of one try of a request."""
+        deadline_s: float = Field(default=1800, gt=0)
+        """Of one try of a request; a model that writes 32,768 tokens takes its time."""
         max_tries: int = Field(default=8, gt=0)
         """Of a request, before its solution becomes an error row."""
         first_wait_s: float = Field(default=1, ge=0)
@@ -85,8 +85,9 @@ class Critic:
         self.critic = _with(params, critic_model(params.critic))
         if self.critic.base_url is None:
             raise BadInput(
-                f"critic {params.critic!r} is served by nobody known here.",
-                fix="give base_url, such as http://localhost:8000/v1 of a vLLM server",
+                f"critic {params.critic!r} has no address of its own.",
+                fix="give base_url, such as http://localhost:8000/v1 of a vLLM server that serves "
+                f"it; critics known by name are {', '.join(CRITICS)}",
             )
         check_base_url(self.critic.base_url)
         if self.critic.key_env is not None:

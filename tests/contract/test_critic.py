@@ -16,41 +16,15 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs.store.objects import open_store
 from rprm.data.tables import solutions_to_table
 from rprm.errors import BadInput, Drained
 from rprm.schema import Solution
 from rprm.stages.critic import Critic
 from tests.contract import openai_server as api
-from tests.contract.in_process import Ran, run_in_process
+from tests.contract.critic_world import CAMPAIGN, KEY, PACE, params, run
 from tests.contract.openai_server import Body, Fault, OpenAiServer
 
-KEY = 'sk-hostile-%s{0}\\"<b>$(id)'
 PROMPTS = Path(__file__).parents[2] / "rprm" / "peers" / "prompts"
-
-CAMPAIGN = """
-apiVersion: rprm.dev/v1alpha1
-kind: Campaign
-metadata: {name: critics}
-spec:
-  tracking: {uri: none}
-  defaults: {retries: {backoff: 0s}}
-  stages:
-    - name: world
-      run: rprm.stages.world:World
-      params: {solutions: 30, split: test}
-    - name: critic
-      run: rprm.stages.critic:Critic
-      inputs: {solutions: world}
-      shards: 2
-      params: PARAMS
-    - name: bench
-      run: rprm.stages.bench_scores:BenchScores
-      inputs: {solutions: world, scores: critic}
-      params: {benchmark: small_world, system: critic, resamples: 50}
-"""
-
-PACE = {"first_wait_s": 0.001, "longest_wait_s": 0.002, "max_in_flight": 8, "batch_solutions": 4}
 
 
 @pytest.fixture(autouse=True)
@@ -77,17 +51,6 @@ def critique(body: Body, k: int) -> str:
 def server() -> Iterator[OpenAiServer]:
     with OpenAiServer(critique, key=KEY) as running:
         yield running
-
-
-def params(server: OpenAiServer, **changed: Any) -> dict[str, Any]:
-    given = {"critic": "judge", "base_url": server.base_url, "key_env": "CRITIC_KEY"}
-    return given | PACE | changed
-
-
-def run(server: OpenAiServer, folder: Path, text: str = CAMPAIGN, **changed: Any) -> Ran:
-    folder.mkdir(exist_ok=True)
-    filled = text.replace("PARAMS", json.dumps(params(server, **changed)))
-    return run_in_process(filled, folder, store=open_store(str(folder / "store")))
 
 
 def by_hand(solutions: Sequence[Mapping[str, Any]], votes: int) -> dict[str, int | None]:
@@ -240,7 +203,7 @@ def test_a_hostile_key_is_in_no_log_artifact_event_or_error(
 @pytest.mark.parametrize(
     ("changed", "what"),
     [
-        ({"base_url": None}, "served by nobody"),
+        ({"base_url": None}, "no address of its own"),
         ({"base_url": "https://me:secret@host/v1"}, "user name or password"),
         ({"key_env": "sk-pasted-by-mistake"}, "not the name of an environment variable"),
         ({"protocol": "prmbench", "votes": 8}, "neither votes"),
@@ -308,100 +271,3 @@ def test_a_stage_that_is_asked_to_leave_does_not_wait_for_a_slow_model(
     stage = Critic(Critic.Params(**params(server)))
     with pytest.raises(Drained):
         list(stage.run(Told(), solutions_to_table([solution])))  # type: ignore[arg-type]
-
-
-PRMBENCH = """
-apiVersion: rprm.dev/v1alpha1
-kind: Campaign
-metadata: {name: critics}
-spec:
-  tracking: {uri: none}
-  stages:
-    - name: items
-      run: rprm.stages.load:Load
-      params: {format: prmbench, source: "ITEMS"}
-    - name: critic
-      run: rprm.stages.critic:Critic
-      inputs: {solutions: items}
-      params: PARAMS
-    - name: bench
-      run: rprm.stages.prmbench:PrmBench
-      inputs: {items: items, scores: critic}
-      params: {system: critic, resamples: 50}
-"""
-
-
-def ratings(body: Body, k: int) -> str:
-    """Ratings of every step, 0 among them; a rating that is no number at first for some, no
-    object at all for others."""
-    said = body["messages"][-1]["content"]
-    number = int(hashlib.sha256(said.encode()).hexdigest(), 16)
-    if "unreadable" in said:
-        return "I would rather not."
-    steps = len(re.findall(r"Step \d+: ", said))
-    draws = [(number >> (3 * i)) % 8 for i in range(2 * steps)]
-    values = [(-1, -0.5, 0, 0, 0.1, 0.5, 1, 1)[draw] for draw in draws]
-    return f"```json\n{json.dumps({'validity': values[:steps], 'redundancy': values[steps:]})}\n```"
-
-
-def items() -> list[dict[str, Any]]:
-    made = []
-    for number in range(24):
-        name = ("redundency", "circular", "counterfactual", "deception", "confidence")[number % 5]
-        steps = [f"{i + 1}. step {i} of {number}" for i in range(3 + number % 4)]
-        question = "unreadable" if number == 7 else f"question {number}"
-        made.append(
-            {
-                "idx": f"prm_{number}",
-                "classification": name,
-                "original_question": question,
-                "modified_question": question,
-                "original_process": steps,
-                "modified_process": steps,
-                "error_steps": [1 + number % 3, 3],
-                "modified_steps": [],
-                "reason": "",
-                "question": question,
-            }
-        )
-    return made
-
-
-def test_prmbench_s_critic_is_scored_as_computed_by_hand(
-    server: OpenAiServer, tmp_path: Path
-) -> None:
-    broken = json.dumps({"validity": ["high"], "redundancy": []})
-    asked: Counter[str] = Counter()
-
-    def reply(body: Body, k: int) -> str:
-        question = body["messages"][-1]["content"]
-        asked[question] += 1
-        again = "question 3\n" in question and asked[question] < 4
-        return broken if again else ratings(body, k)
-
-    server.reply = reply
-    source = tmp_path / "items.jsonl"
-    source.write_text("".join(json.dumps(one) + "\n" for one in items()))
-    text = PRMBENCH.replace("ITEMS", str(source))
-    ran = run(server, tmp_path, text, protocol="prmbench")
-    assert ran.outcome.succeeded, ran.outcome.reasons
-    assert sorted(asked.values()) == [1] * 23 + [4]
-    assert ran.facts("critic")["unparsed"] == 1
-    counts: Counter[str] = Counter()
-    for one in items():
-        prompt = f"Question: {one['modified_question']}\n\n Solutions: "
-        for number, step in enumerate(one["modified_process"], start=1):
-            prompt += f"Step {number}: {step.split('. ', 1)[1]} \n\n"
-        told = ratings({"messages": [{"content": prompt}]}, 0)
-        if "{" not in told:
-            continue
-        said = json.loads(told.strip("`json\n"))
-        for index in range(len(one["modified_process"])):
-            good = said["validity"][index] > 0
-            if one["classification"] in ("redundency", "circular"):
-                good = not said["redundancy"][index] > 0
-            wrong = index + 1 in one["error_steps"]
-            counts[("fp" if good else "tn") if wrong else ("tp" if good else "fn")] += 1
-    overall = ran.facts("bench")["overall"]["confusion"]
-    assert overall == dict(counts)
-    assert ran.facts("bench")["validity_rate"] == pytest.approx(23 / 24)

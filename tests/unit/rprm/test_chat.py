@@ -71,8 +71,8 @@ def test_samples_are_read_in_the_order_of_their_index() -> None:
     assert reply is not None
     assert reply.texts_K == ("", "second")
     assert reply.finishes_K == ("content_filter", "length")
-    both = joined("a", [reply, reply])
-    assert len(both.texts_K) == 4
+    both = joined("a", [reply, reply], n=3)
+    assert both.texts_K == ("", "second", "")
     assert both.usage == Usage(prompt_tokens=6, completion_tokens=8)
 
 
