@@ -21,7 +21,9 @@ from rprm.errors import BadInput
 from rprm.peers.base import LaidOut, Layout, PeerOptions, batches_of, check_options, fit
 from rprm.schema import Solution
 
-BATCH_TOKENS = {"cpu": 4096}
+BATCH_TOKENS = {"cpu": 1024}
+"""More leaves a CPU's caches, and batches are then no faster than single solutions."""
+
 OTHER_BATCH_TOKENS = 32_768
 """Activations of a 7B model take a few gigabytes at this size."""
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from rprm.engines.base import Refused
@@ -21,10 +22,14 @@ from rprm.errors import BadInput
 from rprm.peers.base import TAG_LOST, LaidOut, PeerOptions
 from rprm.peers.batched import BatchedScorer
 from rprm.peers.causal import load_causal
+from rprm.peers.loading import require_weights
 from rprm.peers.tagging import encode, require_fast
 from rprm.schema import Solution
 
 GOOD, BAD, TAG = "+", "-", "ки"
+SPACE = "▁"
+"""How the vocabulary writes a space."""
+
 NUMBERED = re.compile(r"Step \d+\s*:")
 
 
@@ -55,21 +60,45 @@ def write(solution: Solution) -> tuple[str, list[int]]:
 
 
 def words_of(tokenizer: Tokenizer, *, where: str) -> tuple[int, int, int]:
-    """Ids of good, bad and the tag, found as the model card finds them and then checked."""
+    """Ids of good, bad and the tag, found as the model card finds them and then checked.
+
+    All three begin with a space for the model.  A tokenizer that puts none in front of a text
+    would give other ids, which exist too, and scores that mean nothing.
+    """
     after_bos: list[int] = tokenizer.encode(f"{GOOD} {BAD}")[1:]
     tag: int = tokenizer.encode(TAG)[-1]
     ids = [*after_bos, tag]
-    texts = [str(one).lstrip("▁") for one in tokenizer.convert_ids_to_tokens(ids)]
-    if texts != [GOOD, BAD, TAG]:
+    texts = [str(one) for one in tokenizer.convert_ids_to_tokens(ids)]
+    if texts != [SPACE + GOOD, SPACE + BAD, SPACE + TAG]:
         raise BadInput(
             f"The tokenizer in {where} reads {GOOD!r}, {BAD!r} and {TAG!r} as {texts}.",
-            fix="use the tokenizer that comes with the model; it puts a BOS in front.",
+            fix="use the tokenizer that comes with the model; it puts a BOS and a space in front.",
         )
     return ids[0], ids[1], tag
 
 
+def tokenizer_of(folder: Path) -> Tokenizer:
+    """The published folder holds tokenizer.model alone.
+
+    It is read as Llama's, whatever the configuration calls the model: for a Mistral, transformers
+    would make a tokenizer that puts no space in front.
+    """
+    if (folder / "tokenizer.json").is_file() or not (folder / "tokenizer.model").is_file():
+        return load_tokenizer(folder)
+    if find_spec("sentencepiece") is None:
+        raise BadInput(
+            f"{folder} has its tokenizer as tokenizer.model, which needs the package sentencepiece"
+            " once.",
+            fix="pip install sentencepiece, or save a tokenizer.json beside it.",
+        )
+    from transformers import LlamaTokenizer
+
+    return LlamaTokenizer.from_pretrained(str(folder), local_files_only=True)
+
+
 def load(folder: Path, name: str, options: PeerOptions) -> BatchedScorer:
-    tokenizer = load_tokenizer(folder)
+    require_weights(folder)
+    tokenizer = tokenizer_of(folder)
     require_fast(tokenizer, where=str(folder))
     good, bad, tag = words_of(tokenizer, where=str(folder))
     layout = MathShepherdLayout(tokenizer=tokenizer, tag=tag)

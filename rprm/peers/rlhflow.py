@@ -21,6 +21,7 @@ from rprm.engines.tokenizers import Tokenizer, load_tokenizer
 from rprm.peers.base import TAG_LOST, LaidOut, PeerOptions
 from rprm.peers.batched import BatchedScorer
 from rprm.peers.causal import load_causal
+from rprm.peers.loading import require_weights
 from rprm.peers.tagging import (
     encode,
     fill,
@@ -62,6 +63,7 @@ class RlhflowLayout:
 
 
 def load(folder: Path, name: str, options: PeerOptions) -> BatchedScorer:
+    require_weights(folder)
     tokenizer = load_tokenizer(folder)
     require_fast(tokenizer, where=str(folder))
     require_chat_template(tokenizer, where=str(folder))

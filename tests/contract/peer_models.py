@@ -6,6 +6,7 @@ Random weights, but the architecture, the files, the tokens and the chat templat
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -93,17 +94,17 @@ def pieces() -> PreTrainedTokenizerFast:
     )
 
 
-def sizes(tokenizer: PreTrainedTokenizerFast, *, positions: int = 4096) -> dict[str, Any]:
+def sizes(tokenizer: PreTrainedTokenizerFast, *, hidden: int = 32) -> dict[str, Any]:
     torch.manual_seed(0)
     return {
         "vocab_size": len(tokenizer),
-        "hidden_size": 32,
-        "intermediate_size": 64,
+        "hidden_size": hidden,
+        "intermediate_size": 2 * hidden,
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
-        "initializer_range": 0.3,
-        "max_position_embeddings": positions,
+        "initializer_range": 0.3 * (32 / hidden) ** 0.5,
+        "max_position_embeddings": 4096,
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
@@ -141,7 +142,7 @@ def skywork(folder: Path) -> Path:
     return publish(folder, model.config, weights, tokenizer, architecture="Qwen2ForPrmModel")
 
 
-def qwen_prm(folder: Path, *, scale: float = 5.0, positions: int = 4096) -> Path:
+def qwen_prm(folder: Path, *, scale: float = 5.0, hidden: int = 32) -> Path:
     """`model.*` and `score.*`; a large scale drives probabilities to exactly 0 and 1."""
     tokenizer = byte_level(
         CHATML,
@@ -149,8 +150,8 @@ def qwen_prm(folder: Path, *, scale: float = 5.0, positions: int = 4096) -> Path
         pad_token="<|endoftext|>",
         additional_special_tokens=["<|im_start|>", "<extra_0>"],
     )
-    model = Qwen2Model(Qwen2Config(**sizes(tokenizer, positions=positions)))
-    score = nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 2))
+    model = Qwen2Model(Qwen2Config(**sizes(tokenizer, hidden=hidden)))
+    score = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 2))
     weights = {f"model.{name}": value for name, value in model.state_dict().items()}
     weights |= {f"score.{name}": value for name, value in score.state_dict().items()}
     weights["score.2.weight"] = weights["score.2.weight"] * scale
@@ -184,6 +185,14 @@ def publish(
     return folder
 
 
+PEER_FOLDERS: dict[str, Callable[[Path], Path]] = {
+    "math-shepherd-7b": math_shepherd,
+    "skywork-prm-7b": skywork,
+    "qwen2.5-math-prm-7b": qwen_prm,
+    "rlhflow-mistral-8b": rlhflow,
+}
+
+
 class TinyPeer:
     """A stage that publishes a tiny peer, as a training stage publishes its model."""
 
@@ -213,7 +222,7 @@ def solution(name: str, *steps: str, problem: str = "What is 2 + 2?") -> Solutio
     )
 
 
-MANY = 40
+MANY = 30
 SOLUTIONS = (
     solution("plain", "Add two and two.", "That makes 4.", "The answer is 4."),
     solution("one", "It is 4."),
