@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
 
 from rprm.benchmarks import prmbench as prm
 from rprm.benchmarks.best_of_n import Aggregator
@@ -87,11 +91,10 @@ def score_processbench(
     * `rprm score processbench skywork.jsonl --threshold auto:gsm8k --limit-to-present`
     * `zcat scores.jsonl.gz | rprm score processbench - --threshold 0.4 --sweep`
     """
+    at = _threshold(threshold)
     rows = read_rows(file)
     bench = processbench_data.load_processbench(data)
-    scored = processbench.score(
-        rows, bench, threshold=_threshold(threshold), limit_to_present=limit_to_present
-    )
+    scored = processbench.score(rows, bench, threshold=at, limit_to_present=limit_to_present)
     points = []
     if sweep_table:
         if scored.matches is None:
@@ -139,11 +142,10 @@ def score_prmbench(  # noqa: PLR0913  what a person may choose
     * `rprm score prmbench r-prm.jsonl --threshold 0.61`
     * `rprm score prmbench o1.jsonl --subset394 --json | jq .overall`
     """
+    at = _finite(threshold)
     rows = read_rows(file)
     items = prmbench_data.load_prmbench(data, subset394=subset394)
-    scored = recorded_prmbench.score(
-        rows, items, threshold=_finite(threshold), limit_to_present=limit_to_present
-    )
+    scored = recorded_prmbench.score(rows, items, threshold=at, limit_to_present=limit_to_present)
     points = prm.sweep(scored.steps, showing.SWEPT) if sweep_table else {}
     if points and scored.has_labels:
         _warn(["rows with labels are the same at every threshold"])
@@ -209,13 +211,24 @@ def _grading(grader: Grader, timeout_s: float) -> best_of_n.Grade:
     """Imports the grader only where something is graded."""
 
     def grade(pairs: Sequence[tuple[str, str]]) -> list[bool | None]:
-        from rprm.benchmarks.grading import Grade, grade_all
+        from rprm.benchmarks.grading import grade_all, is_right
 
-        verdicts = {Grade.RIGHT: True, Grade.WRONG: False, Grade.UNDECIDED: None}
-        found = grade_all(pairs, grader=grader.value, timeout_s=timeout_s)
-        return [verdicts[one] for one in found]
+        with _progress(len(pairs)) as on_graded:
+            found = grade_all(pairs, grader=grader.value, timeout_s=timeout_s, on_graded=on_graded)
+        return [is_right(one) for one in found]
 
     return grade
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """Answers graded so far, where somebody watches."""
+    if not sys.stderr.isatty():
+        yield lambda graded: None
+        return
+    with Progress(console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task("grading answers", total=total)
+        yield lambda graded: shown.update(task, completed=graded)
 
 
 def _threshold(text: str) -> float | str:

@@ -76,6 +76,11 @@ class PrmBenchData:
     source: Source
 
     @property
+    def is_part(self) -> bool:
+        """Is this the subset of 394 alone?"""
+        return [file.name for file in self.source.files] == [SUBSET394]
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         if not self.duplicates:
             return ()

@@ -206,7 +206,7 @@ def _pools(samples: Sequence[_Sample], problems: Problems) -> dict[str, list[int
         for other in (samples[place] for place in members):
             if other.problem != first.problem:
                 what = f"is of problem {name!r:.60} as {first.row.where}, with another text"
-                problems.add(other.row.where, what, fix="give each problem an id of its own")
+                problems.add(other.row.where, what, fix='one id per problem, or leave "id" out')
                 break
     return {f"{subset}/{name}" if subset else name: of for (subset, name), of in found.items()}
 

@@ -36,6 +36,7 @@ from rprm.recorded.reading import (
 )
 
 _TWIN = "correct_"
+_STARTS = tuple(f"{name}_" for name in CLASSES)
 _OFFICIAL = {
     "scores": "step_level_validity_scores",
     "labels": "step_level_validity_labels",
@@ -127,6 +128,8 @@ def _read(file: RowFile, data: PrmBenchData, problems: Problems) -> Judged:
             continue
         if identity.startswith(_TWIN):
             notes.twins.append(identity)
+        elif identity not in items and data.is_part and identity.startswith(_STARTS):
+            notes.elsewhere.append(identity)
         elif identity not in items:
             hint = nearest(identity, list(items), problems)
             fix = f"{hint}use {{classification}}_{{idx}} of the data; see --data and --subset394"
@@ -155,6 +158,7 @@ class _Notes:
 
     def __init__(self) -> None:
         self.twins: list[str] = []
+        self.elsewhere: list[str] = []
         self.repeated: list[str] = []
         self.short: list[str] = []
         self.both: list[str] = []
@@ -167,6 +171,7 @@ class _Notes:
             "row(s) repeat an id; the first row counts": self.repeated,
             "row(s) give scores and labels; the scores decide": self.both,
             "row(s) are unusable and left out of the counts": self.unusable,
+            "row(s) are of items outside the subset and not counted": self.elsewhere,
             'row(s) are twins without an error ("correct_…") and not counted': self.twins,
         }
         return [f"{len(ids)} {what}: {listed(ids)}" for what, ids in said.items() if ids]

@@ -35,6 +35,8 @@ from rprm.schema import Solution
 from rprm.scoring import ALL_RIGHT, first_error
 
 AUTO = "auto:"
+_EXACT = 2.0**53
+"""Beyond it a float no longer tells every whole number."""
 Given = Mapping[str, "Answer"]
 
 
@@ -146,6 +148,8 @@ def _answer(row: Row, solution: Solution, problems: Problems) -> Answer:
             problems.add(describe(row), "says nothing of the solution", fix=fix)
         return Answer(row=row)
     value = row.values["prediction"]
+    if type(value) is float and value.is_integer() and abs(value) < _EXACT:
+        value = int(value)  # a column with nulls is often written as 2.0
     if value is None or (type(value) is int and value >= ALL_RIGHT):
         return Answer(row=row, prediction=value)
     what = f"is {kind(value)}, not a whole number from -1"

@@ -42,6 +42,14 @@ _SHORT = {
 }
 """What the papers call the classes."""
 
+_WAYS = {
+    "pass_at_1": "pass@1",
+    "majority": "majority",
+    "best_of_n": "best of N",
+    "weighted_vote": "weighted vote",
+    "pass_at_n": "pass@N",
+}
+
 
 def number(value: float) -> str:
     return "n/a" if math.isnan(value) else f"{value:.1f}"
@@ -154,7 +162,7 @@ def print_best_of_n(console: Console, scored: best_of_n.Scored) -> None:
         f"Best of {result.n}, {len(result.problems)} problems, {result.aggregator.value} of the "
         "step scores"
     )
-    table = _table(title, "subset", ["problems", *methods])
+    table = _table(title, "subset", ["problems", *(_WAYS[one] for one in methods)])
     sums = result.sums()
     metrics = choosing.method_metrics(list(result.average))
     for name, sums_PC in sums.items():

@@ -195,3 +195,19 @@ def test_variants_of_one_problem_are_resampled_together() -> None:
     steps = gather(items, scores)
     assert bench.sums_by_problem(steps).shape == (20, 4 * len(CLASSES))
     assert bench.sums_by_problem(steps).sum() == sum(map(len, scores.values()))
+
+
+@pytest.mark.parametrize(
+    ("tp", "fp", "tn", "fn", "overall"),
+    [(55_877, 5_224, 7_925, 14_345, 64.92), (59_850, 6_236, 6_913, 10_372, 66.62)],
+)
+def test_the_published_counts_give_the_published_number(
+    tp: int, fp: int, tn: int, fn: int, overall: float
+) -> None:
+    """Of R-PRM-7B-SFT's recorded outputs, at thresholds 0.61 and 0.5."""
+    items = [
+        item("circular_0", "circular", steps=tp + fn),
+        item("circular_1", "circular", steps=fp + tn, wrong=range(fp + tn)),
+    ]
+    scores = {"circular_0": [1.0] * tp + [0.0] * fn, "circular_1": [1.0] * fp + [0.0] * tn}
+    assert evaluate(gather(items, scores)).overall.score == pytest.approx(overall, abs=0.005)
