@@ -109,6 +109,7 @@ def score_processbench(
         return
     console = make_console()
     showing.print_processbench(console, scored)
+    showing.print_source(console, bench.source)
     if points:
         showing.print_processbench_sweep(console, points)
 
@@ -156,6 +157,7 @@ def score_prmbench(  # noqa: PLR0913  what a person may choose
         return
     console = make_console()
     showing.print_prmbench(console, scored)
+    showing.print_source(console, items.source)
     if points:
         showing.print_prmbench_sweep(console, points)
 

@@ -120,7 +120,7 @@ def _steps(read: Judged, threshold: float) -> Steps:
 def _read(file: RowFile, data: PrmBenchData, problems: Problems) -> Judged:
     items = {item.solution.id: item for item in data.items}
     found: dict[str, _Answer] = {}
-    notes = _Notes()
+    notes = _Notes(data.duplicates)
     for row in file.rows:
         official = _plain(row)
         identity = _identity(official, problems)
@@ -156,7 +156,10 @@ class _Answer:
 class _Notes:
     """What is said of rows that are fine, but not as one might think."""
 
-    def __init__(self) -> None:
+    def __init__(self, ambiguous: Sequence[str] = ()) -> None:
+        self.ambiguous = frozenset(ambiguous)
+        """Ids that stand twice in the data: a row may be of the other text."""
+        self.cut: list[str] = []
         self.twins: list[str] = []
         self.elsewhere: list[str] = []
         self.repeated: list[str] = []
@@ -168,6 +171,8 @@ class _Notes:
         said = {
             "row(s) have fewer values than steps; the rest of their steps is not counted, as in "
             "the official script": self.short,
+            "row(s) have more values than steps, of ids that stand twice in the data; the values "
+            "beyond the first text's steps are not counted": self.cut,
             "row(s) repeat an id; the first row counts": self.repeated,
             "row(s) give scores and labels; the scores decide": self.both,
             "row(s) are unusable and left out of the counts": self.unusable,
@@ -245,6 +250,9 @@ def _checked(
     answer: _Answer, row: Row, item: PrmItem, problems: Problems, notes: _Notes
 ) -> _Answer:
     num_steps, num_values = len(item.solution.steps), len(answer.values)
+    if num_values > num_steps and item.solution.id in notes.ambiguous:
+        notes.cut.append(item.solution.id)
+        return replace(answer, values=answer.values[:num_steps])
     if num_values > num_steps:
         what = f"holds {num_values} values but the item has {num_steps} steps"
         fix = "give one per step of modified_process"

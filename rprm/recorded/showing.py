@@ -17,6 +17,7 @@ from rprm.benchmarks.processbench import Outcome
 from rprm.benchmarks.resampling import Interval, intervals
 from rprm.benchmarks.statistics import Metric, bootstrap
 from rprm.data.prmbench import CLASSES
+from rprm.data.sources import Source
 from rprm.recorded import best_of_n, prmbench, processbench
 
 RESAMPLES = 1000
@@ -60,6 +61,12 @@ def cell(found: Interval) -> Text:
         return Text("n/a")
     spread = f" [{number(found.low)}, {number(found.high)}]"
     return Text.assemble(number(found.estimate), (spread, "dim"))
+
+
+def print_source(console: Console, source: Source) -> None:
+    """Labels differ between copies of the data."""
+    at = f", revision {source.revision}" if source.revision else ""
+    console.print(Text(f"Labels: {source.name}{at}, sha256 {source.digest}", "dim"))
 
 
 def _table(title: str, first: str, columns: Sequence[str]) -> Table:

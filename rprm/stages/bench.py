@@ -2,8 +2,8 @@
 
 Reads    solutions, labelled; judged, the critiques of their steps; model, the artifact judged
 Writes   one row per solution and K: how often the prediction matched
-Facts    system, curve (accuracies and F1 with intervals per K), early stopping, examples, data
-         (which bytes were judged), warnings
+Facts    system, curve (accuracies and F1 with intervals per K), thresholds (F1 at others, with
+         all critiques), early stopping, examples, data (which bytes were judged), warnings
 Metrics  {benchmark}/{subset}/f1, acc_error, acc_correct, and …_by_k with K as the step
 """
 
@@ -14,9 +14,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from rprm.benchmarks import thresholds
 from rprm.benchmarks.early_stop import replay
 from rprm.benchmarks.k_curve import expected_outcomes, gather
-from rprm.benchmarks.processbench import Outcome, evaluate, metrics, weak_spots
+from rprm.benchmarks.processbench import Outcome, evaluate, metrics, num_relevant, weak_spots
 from rprm.data.tables import table_to_solutions
 from rprm.schema import Judgement, Solution
 from rprm.scoring import THRESHOLD, Aggregate, score
@@ -30,6 +31,7 @@ from rprm.stages.measuring import (
     outcomes_table,
     point,
     read_outcomes,
+    threshold_curve,
 )
 from rprm.stages.params import StageParams
 
@@ -89,6 +91,7 @@ class Bench:
             unparsed=sum(not hasattr(one, "verdict") for row in rows for one in row.critiques_K),
             critiques=sum(len(row.critiques_K) for row in rows),
             refused=io.artifact("judged").errors().num_rows,
+            thresholds=threshold_curve(_matches(solutions, rows, self.params.aggregate)),
             data=origin_of(source),
             warnings=weak_spots(evaluate(by_k[max(self.params.ks)])),
             examples=choose_examples(solutions, rows, self.params.examples, self.params.threshold),
@@ -133,3 +136,16 @@ class Bench:
             io.log(by_name, step=k, checkpoint=checkpoint, dataset=dataset)
             if k == max(by_k):
                 io.log(named, checkpoint=checkpoint, dataset=dataset)
+
+
+def _matches(
+    solutions: Sequence[Solution], rows: Sequence[JudgedCase], aggregate: Aggregate
+) -> thresholds.Matches:
+    scores = {row.case.id: score(row.critiques_K, aggregate) for row in rows}
+    return thresholds.gather(
+        solutions,
+        {
+            one.id: [scores.get(f"{one.id}:{step}") for step in range(num_relevant(one))]
+            for one in solutions
+        },
+    )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field, field_validator
 
@@ -35,10 +35,10 @@ from rprm.stages.io import ArtifactView, StageIO
 from rprm.stages.measuring import (
     THRESHOLDS,
     dataset_of,
-    known,
     origin_of,
     outcomes_table,
     point,
+    threshold_curve,
 )
 from rprm.stages.params import StageParams
 
@@ -93,7 +93,7 @@ class BenchScores:
             solutions=len(solutions),
             curve=[point(1, outcomes, resamples=self.params.resamples, seed=self.params.seed)],
             threshold=threshold if matches else None,
-            thresholds=self._curve(matches),
+            thresholds=threshold_curve(matches, self.params.thresholds),
             unjudged=len(unjudged),
             unjudged_ids=unjudged,
             refused=told.errors().num_rows,
@@ -104,30 +104,22 @@ class BenchScores:
         io.write(outcomes_table({1: outcomes}))
 
     def _threshold(self, told: ArtifactView, matches: thresholds.Matches | None) -> float:
-        rule = self.params.threshold
-        if rule is None:
-            rule = published_rule(told.facts.get("peer"))
+        peer = told.facts.get("peer")
+        rule = published_rule(peer) if self.params.threshold is None else self.params.threshold
         if not isinstance(rule, str):
             return rule
+        subset = rule.removeprefix(AUTO)
         if matches is None:
             raise BadInput(
                 f"{self.params.system!r} names indices, so no threshold can be chosen.",
                 fix="leave `threshold` out",
             )
-        return thresholds.best_threshold(matches, rule.removeprefix(AUTO))
-
-    def _curve(self, matches: thresholds.Matches | None) -> list[dict[str, Any]]:
-        if matches is None:
-            return []
-        return [
-            {
-                "threshold": one.threshold,
-                "f1": known(one.result.f1),
-                "subsets": {name: known(of.f1) for name, of in one.result.subsets.items()},
-                "undecided": one.num_undecided,
-            }
-            for one in thresholds.sweep(matches, self.params.thresholds)
-        ]
+        if self.params.threshold is None and subset not in {o.subset for o in matches.solutions}:
+            raise BadInput(
+                f"the published threshold of {peer!r} is chosen on {subset}, which is not here.",
+                fix="give `threshold`",
+            )
+        return thresholds.best_threshold(matches, subset)
 
     def _log(self, io: StageIO, outcomes: Sequence[Outcome], source: ArtifactView) -> None:
         named = metrics(evaluate(outcomes), prefix=self.params.benchmark)

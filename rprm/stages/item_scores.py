@@ -38,8 +38,8 @@ def scores_of_judged(table: pa.Table, items: Sequence[PrmItem], aggregate: Aggre
 
     Reads verdicts and probabilities only: the texts of a whole benchmark are gigabytes.
     """
-    solutions = table.column("solution_id").to_pylist()
-    steps = table.column("step").to_pylist()
+    solutions: list[Any] = table.column("solution_id").to_pylist()
+    steps: list[Any] = table.column("step").to_pylist()
     found: dict[str, dict[int, float | None]] = {}
     beliefs = _beliefs(table.column("critiques"), aggregate)
     for solution, step, beliefs_K in zip(solutions, steps, beliefs, strict=True):

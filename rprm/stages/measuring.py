@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from rprm.benchmarks import thresholds
 from rprm.benchmarks.processbench import Outcome, evaluate, metrics
 from rprm.benchmarks.resampling import Interval
 from rprm.benchmarks.statistics import bootstrap
@@ -50,6 +51,23 @@ def point(k: int, outcomes: Sequence[Outcome], *, resamples: int, seed: int) -> 
         values[metric] = interval_values(found)
     values["subsets"] = metrics(evaluate(outcomes), prefix="")
     return values
+
+
+def threshold_curve(
+    matches: thresholds.Matches | None, at: Sequence[float] = THRESHOLDS
+) -> list[dict[str, Any]]:
+    """F1 at other thresholds; nothing where none changes a prediction."""
+    if matches is None:
+        return []
+    return [
+        {
+            "threshold": one.threshold,
+            "f1": known(one.result.f1),
+            "subsets": {name: known(of.f1) for name, of in one.result.subsets.items()},
+            "undecided": one.num_undecided,
+        }
+        for one in thresholds.sweep(matches, at)
+    ]
 
 
 def interval_values(found: Interval) -> dict[str, float | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +82,8 @@ def test_a_person_gets_a_table_with_intervals(run: Run, data: Path) -> None:
     found = run("processbench", PREDICTIONS, "--data", data / "gsm8k.json")
     assert "66.7" in found.stdout
     assert "95 % intervals over problems" in found.stdout
+    digest = hashlib.sha256((data / "gsm8k.json").read_bytes()).hexdigest()
+    assert f"sha256 {digest}" in found.stdout.replace("\n", " ")
 
 
 def test_a_table_of_thresholds_needs_scores(run: Run, data: Path) -> None:

@@ -22,6 +22,10 @@ spec:
     - name: items
       run: rprm.stages.load:Load
       params: {{format: prmbench, source: {folder}/prmbench}}
+    - name: part
+      run: rprm.stages.load:Load
+      params: {{format: prmbench, source: {folder}/prmbench, subsets: [circular, deception],
+               limit: 3}}
     - name: said
       run: tests.contract.scoring_stage:TextScores
       inputs: {{solutions: items}}
@@ -35,15 +39,30 @@ spec:
     - name: peer
       run: tests.contract.scoring_stage:TextScores
       inputs: {{solutions: bench-data}}
-      params: {{peer: skywork-7b}}
+      params: {{peer: skywork-prm-7b}}
     - name: bench
       run: rprm.stages.bench_scores:BenchScores
       inputs: {{solutions: bench-data, scores: peer}}
-      params: {{system: skywork, threshold: "auto:gsm8k", resamples: 50}}
+      params: {{system: skywork, resamples: 50}}
     - name: bench-half
       run: rprm.stages.bench_scores:BenchScores
       inputs: {{solutions: bench-data, scores: peer}}
       params: {{system: half, threshold: 0.5, resamples: 50}}
+    - name: judged-items
+      run: tests.contract.scoring_stage:TextJudged
+      inputs: {{solutions: items}}
+      params: {{all_steps: true}}
+    - name: prmbench-of-judge
+      run: rprm.stages.prmbench:PrmBench
+      inputs: {{items: items, judged: judged-items}}
+      params: {{system: judge, resamples: 50}}
+    - name: judged
+      run: tests.contract.scoring_stage:TextJudged
+      inputs: {{solutions: bench-data}}
+    - name: bench-of-judge
+      run: rprm.stages.bench:Bench
+      inputs: {{solutions: bench-data, judged: judged}}
+      params: {{system: judge, ks: [1, 2], orders: 2, resamples: 50}}
     - name: promote
       run: rprm.stages.promote:Promote
       inputs: {{candidate: bench, model: bench}}
@@ -122,6 +141,12 @@ def test_items_carry_all_their_wrong_steps(ran: Ran) -> None:
     assert ran.facts("items")["rules"]["error_steps_beyond_the_last"] == 15 + 3
 
 
+def test_a_part_of_prmbench_is_some_classes_and_a_sample(ran: Ran) -> None:
+    rows = ran.rows("part")
+    assert len(rows) == 3
+    assert {row["subset"] for row in rows} == {"circular", "deception"}
+
+
 def test_a_peer_is_measured_like_a_judge(ran: Ran) -> None:
     facts, table = ran.facts("bench-half"), ran.view("bench-half").table()
     assert table.schema == OUTCOMES
@@ -133,11 +158,22 @@ def test_a_peer_is_measured_like_a_judge(ran: Ran) -> None:
     assert facts["unjudged_ids"] == ["g-2", "m-1"]
 
 
-def test_the_threshold_that_suits_one_subset_is_used_for_all(ran: Ran) -> None:
+def test_the_published_rule_of_a_peer_is_the_default(
+    ran: Ran,
+) -> None:
     facts = ran.facts("bench")
     assert facts["threshold"] == 0.31  # above 0.3 and at most 0.4
     assert facts["curve"][0]["subsets"]["/gsm8k/acc_correct"] == 100
     assert facts["curve"][0]["subsets"]["/math/acc_correct"] == 50
+
+
+def test_a_judge_and_a_peer_that_say_the_same_are_measured_the_same(ran: Ran) -> None:
+    judge, peer = ran.facts("prmbench-of-judge"), ran.facts("prmbench")
+    assert judge["scores"] == peer["scores"]
+    assert ran.rows("prmbench-of-judge") == ran.rows("prmbench")
+    judge, peer = ran.facts("bench-of-judge"), ran.facts("bench-half")
+    assert judge["curve"][-1] == peer["curve"][0] | {"k": 2}
+    assert judge["thresholds"] == peer["thresholds"]
 
 
 def test_a_result_names_the_bytes_that_were_judged(ran: Ran) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -64,6 +65,13 @@ def test_fewer_labels_than_steps_leave_the_rest_uncounted_and_more_are_an_error(
     assert "fewer values than steps" in found.warnings[0]
     with pytest.raises(BadInput, match="holds 4 values but the item has 3 steps"):
         scored({"id": "circular_1", "labels": [1, 0, 1, 1]})
+
+
+def test_a_row_of_the_second_text_of_an_id_is_cut_to_the_first() -> None:
+    data = replace(DATA, duplicates=("circular_1",))
+    found = scored({"id": "circular_1", "labels": [1, 0, 1, 0]}, data=data)
+    assert found.as_json()["counts"] == {"tp": 2, "fp": 0, "tn": 1, "fn": 0}
+    assert "stand twice in the data" in found.warnings[0]
 
 
 def test_an_unusable_answer_is_left_out_and_lowers_the_rate() -> None:
