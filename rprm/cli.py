@@ -28,6 +28,7 @@ from rprm.rendered import rendered
 from rprm.schema import Solution
 from rprm.score_cli import app as score_app
 from rprm.scoring import THRESHOLD, Aggregate
+from rprm.show_cli import show
 from rprm.solutions import (
     JudgedSolution,
     as_dict,
@@ -65,6 +66,7 @@ data_app = typer.Typer(no_args_is_help=True, help="Print solutions as JSON lines
 app.add_typer(data_app, name="data")
 app.add_typer(score_app, name="score")
 app.command()(compare)
+app.command()(show)
 
 
 @app.command()
