@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +14,10 @@ import typer
 
 from rprm import options as opt
 from rprm.comparing import markdown, page, terminal
-from rprm.comparing.building import VIEWS, Wanted, build, views_of
+from rprm.comparing.as_json import as_dict
+from rprm.comparing.building import Wanted, build, views_of
 from rprm.comparing.finding import find_artifacts
-from rprm.comparing.measured import Measured, measured_by
+from rprm.comparing.measured import Measured, measured_at_every_k, measured_by
 from rprm.comparing.recorded import read_result
 from rprm.comparing.view import View
 from rprm.errors import BadInput
@@ -27,6 +29,9 @@ class BenchmarkName(StrEnum):
     PRMBENCH = "prmbench"
     BEST_OF_N = "best-of-n"
     GUIDED_SEARCH = "guided-search"
+    K_CURVE = "k-curve"
+    DATA_SCALING = "data-scaling"
+    THRESHOLD = "threshold"
 
 
 class Look(StrEnum):
@@ -120,13 +125,15 @@ def compare(  # noqa: PLR0913  every knob of the table, for a person to turn
     * `rprm compare bench-dpo --systems 'R-PRM*' --systems Qwen --baseline Qwen2.5-Math-7B-PRM800K`
     * `rprm compare 'my judge=scores.json' -b prmbench` where `rprm score … --json` wrote the file
     * `rprm compare claims --output comparison.html`
+    * `rprm compare bench-dpo -b k-curve` shows every K that was measured beside the paper's curve.
     """
-    measured = measure(runs or (), store=store, k=critiques)
+    every_k = benchmark is BenchmarkName.K_CURVE
+    measured = measure(runs or (), Choice(store=store, k=critiques, every_k=every_k))
     wanted = Wanted(
         systems=systems or (), baseline=baseline or "", accuracies=accuracies or as_json
     )
     names = [benchmark.value] if benchmark else views_of(measured)
-    _check_shown(measured, names)
+    _check_shown(measured, "processbench" if every_k else ", ".join(names))
     views = [build(name, load_published(), measured, wanted) for name in names]
     chosen = look or (SUFFIXES.get(output.suffix.lower()) if output else None) or Look.TERMINAL
     text = _json(views) if as_json else _rendered(views, chosen, to_file=output is not None)
@@ -137,43 +144,54 @@ def compare(  # noqa: PLR0913  every knob of the table, for a person to turn
     sys.stderr.write(f"wrote {output}\n")
 
 
-def measure(runs: Sequence[str], *, store: str | None, k: int | None) -> list[Measured]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """Which of a run's measurements are meant."""
+
+    store: str | None
+    k: int | None
+    every_k: bool = False
+
+
+def measure(runs: Sequence[str], choice: Choice) -> list[Measured]:
     """Everything the runs measured, in the order given; what two of them share counts once."""
     found: dict[tuple[str, str, str], Measured] = {}
     for run in runs:
-        for one in _of_run(run, store=store, k=k):
+        for one in _of_run(run, choice):
             found.setdefault((one.name, one.method, one.origin), one)
     return list(found.values())
 
 
-def _of_run(run: str, *, store: str | None, k: int | None) -> list[Measured]:
+def _of_run(run: str, choice: Choice) -> list[Measured]:
     label, _, rest = run.rpartition("=")
     if rest.endswith(".json") or Path(rest).is_file():
         return read_result(Path(rest), name=label or Path(rest).stem)
-    artifacts = find_artifacts(rest, store=store)
-    measured = measured_by(artifacts, k=k)
-    if not measured and k is not None:
+    artifacts = find_artifacts(rest, store=choice.store)
+    if choice.every_k:
+        return [one.renamed(label, alone=False) for one in measured_at_every_k(artifacts)]
+    measured = measured_by(artifacts, k=choice.k)
+    if not measured and choice.k is not None:
         known = sorted({row["k"] for one in artifacts for row in one.rows if "k" in row})
         raise BadInput(
-            f"{rest} was not measured with K = {k} critiques.",
+            f"{rest} was not measured with K = {choice.k} critiques.",
             fix=f"use one of {', '.join(map(str, known))}",
         )
     return [one.renamed(label, alone=len(measured) == 1) for one in measured]
 
 
-def _check_shown(measured: Sequence[Measured], names: Sequence[str]) -> None:
+def _check_shown(measured: Sequence[Measured], names: str) -> None:
     """A run that belongs to another table than the one asked for is not silently left out."""
-    left_out = [one for one in measured if not set(views_of([one])) & set(names)]
+    left_out = [one for one in measured if not set(views_of([one])) & set(names.split(", "))]
     if left_out:
         fits = sorted({name for one in left_out for name in views_of([one])})
         raise BadInput(
-            f"{left_out[0].name} ({left_out[0].origin}) was not measured on {', '.join(names)}.",
-            fix=f"leave it out, or use --benchmark {fits[0]} (there are {', '.join(VIEWS)})",
+            f"{left_out[0].name} ({left_out[0].origin}) was not measured on {names}.",
+            fix=f"leave it out, or use --benchmark {fits[0]}",
         )
 
 
 def _json(views: Sequence[View]) -> str:
-    return "".join(f"{json.dumps(markdown.as_dict(view))}\n" for view in views)
+    return "".join(f"{json.dumps(as_dict(view))}\n" for view in views)
 
 
 def _rendered(views: Sequence[View], look: Look, *, to_file: bool) -> str:

@@ -5,19 +5,26 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from rprm.benchmarks.statistics import Interval
 from rprm.comparing import footnotes
 from rprm.comparing.drafting import ALONE, Draft, matches, our_drafts, published_drafts
-from rprm.comparing.drawing import gain
+from rprm.comparing.gains import Gains, gains
 from rprm.comparing.measured import POLICY_ALONE, Measured
 from rprm.comparing.view import Cell, Line, Notes, View
 from rprm.errors import BadInput
 from rprm.published.reading import Published, Table
 
 VIEWS = ("processbench", "prmbench", "best-of-n", "guided-search")
-HEADLINES: Mapping[str, str] = {"processbench": "average/f1", "prmbench": "overall"}
+"""Tables that runs belong to by themselves; curves have to be asked for."""
+HEADLINES: Mapping[str, str] = {
+    "processbench": "average/f1",
+    "prmbench": "overall",
+    "k-curve": "average/f1",
+    "data-scaling": "average/f1",
+    "threshold": "math/f1",
+}
+K_CURVE = "k-curve"
 WITH_JUDGE: Mapping[str, tuple[str, ...]] = {
     "best-of-n": ("best_of_n", "weighted_vote"),
     "guided-search": ("guided_search",),
@@ -50,6 +57,8 @@ def _with_judge(one: Measured, view: str) -> bool:
 
 
 def _belongs(one: Measured, view: str) -> bool:
+    if view == K_CURVE:
+        return one.benchmark == "processbench"
     return _with_judge(one, view) or (view in WITH_JUDGE and one.method in POLICY_ALONE)
 
 
@@ -64,11 +73,11 @@ def build(name: str, published: Published, measured: Sequence[Measured], wanted:
     drafts += our_drafts(ours, tables, resamples=wanted.resamples)
     if not drafts:
         raise BadInput(f"there is nothing to show of {name}.", fix="name a run, or --systems")
-    drafts = _in_order(drafts, headline)
+    drafts = drafts if tables[-1][0].axis else _in_order(drafts, headline)
     base = _baseline(drafts, wanted.baseline) if wanted.baseline else None
     notes = Notes()
     columns = _columns(tables[-1][0], drafts, accuracies=wanted.accuracies)
-    lines = tuple(_line(_only(draft, columns), base, headline, notes) for draft in drafts)
+    lines = tuple(_line(draft, base, columns, notes, headline) for draft in drafts)
     shown = {draft.label for draft in drafts}
     remarks = [f"{table.note.rstrip('.')}." for table, _ in tables if table.note]
     remarks += footnotes.of_misprinted_gains(published, name, shown)
@@ -96,12 +105,6 @@ def _columns(table: Table, drafts: Sequence[Draft], *, accuracies: bool) -> tupl
     )
 
 
-def _only(draft: Draft, columns: Sequence[str]) -> Draft:
-    return replace(
-        draft, cells={name: draft.cells[name] for name in columns if name in draft.cells}
-    )
-
-
 def _in_order(drafts: Sequence[Draft], headline: str) -> list[Draft]:
     """Groups together, the one without a name last; the best first."""
 
@@ -113,7 +116,7 @@ def _in_order(drafts: Sequence[Draft], headline: str) -> list[Draft]:
     return sorted(drafts, key=rank)
 
 
-# --- differences ----------------------------------------------------------------------------------
+# --- lines ----------------------------------------------------------------------------------------
 
 
 def _baseline(drafts: Sequence[Draft], wanted: str) -> Draft:
@@ -135,62 +138,24 @@ def _baseline(drafts: Sequence[Draft], wanted: str) -> Draft:
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Gain:
-    value: Interval | None
-    p_value: float | None = None
-    notes: tuple[str, ...] = ()
-
-
-def _line(draft: Draft, base: Draft | None, headline: str, notes: Notes) -> Line:
-    found = _Gain(value=None)
+def _line(
+    draft: Draft, base: Draft | None, columns: Sequence[str], notes: Notes, headline: str
+) -> Line:
+    found = Gains()
     if base is not None and draft.label != base.label:
-        found = _gain(draft, base, headline)
+        found = gains(draft, base, columns, headline)
     return Line(
         label=draft.label,
         ours=draft.ours is not None,
         marks=notes.mark([*draft.row_notes, *found.notes]),
         cells={
-            cell: Cell(value=v, marks=notes.mark(draft.cell_notes.get(cell, ())))
-            for cell, v in draft.cells.items()
+            cell: Cell(value=draft.cells[cell], marks=notes.mark(draft.cell_notes.get(cell, ())))
+            for cell in columns
+            if cell in draft.cells
         },
         group=draft.group,
         comparable=draft.comparable,
-        gain=found.value,
-        p_value=found.p_value,
+        gains=found.by_cell,
+        gain=found.by_cell.get(headline),
         source=draft.source,
-    )
-
-
-def _gain(draft: Draft, base: Draft, headline: str) -> _Gain:
-    ours, theirs = draft.cells.get(headline), base.cells.get(headline)
-    if ours is None or theirs is None:
-        return _Gain(value=None)
-    if draft.ours is not None and base.ours is not None:
-        return _between_ours(draft, base, headline)
-    if not (draft.comparable and base.comparable):
-        return _Gain(value=None, notes=(footnotes.OTHER_DATA,))
-    difference = replace(
-        ours,
-        estimate=ours.estimate - theirs.estimate,
-        low=ours.low - theirs.estimate if base.ours is None else ours.estimate - theirs.high,
-        high=ours.high - theirs.estimate if base.ours is None else ours.estimate - theirs.low,
-    )
-    told = not math.isnan(difference.low)
-    return _Gain(value=difference, notes=(footnotes.ALONE,) if told else ())
-
-
-def _between_ours(draft: Draft, base: Draft, headline: str) -> _Gain:
-    assert draft.ours is not None
-    assert base.ours is not None
-    a, b = draft.ours, base.ours
-    found = gain((a.measured, a.drawn_N), (b.measured, b.drawn_N), headline)
-    if found is not None:
-        return _Gain(value=found.difference, p_value=found.p_value)
-    if a.drawn_N and b.drawn_N:
-        return _Gain(value=None, notes=(footnotes.OTHER_DATA,))
-    difference = draft.cells[headline].estimate - base.cells[headline].estimate
-    return _Gain(
-        value=footnotes.point(difference),
-        notes=("a recorded result has no rows, so the difference has no interval",),
     )

@@ -41,8 +41,10 @@ class Draft:
     row_notes: tuple[str, ...]
     cell_notes: Mapping[str, Sequence[str]]
     group: str = ""
+    fair: frozenset[str] = frozenset()
+    """Cells that can be compared with published numbers."""
     comparable: bool = True
-    """With published numbers."""
+    """As a whole: its headline is among them."""
     ours: Ours | None = None
     source: str = ""
 
@@ -55,16 +57,21 @@ def published_drafts(published: Published, tables: Tables, patterns: Sequence[st
     chosen = _chosen(rows, patterns)
     return [
         Draft(
-            label=row.system,
+            label=_label(table, row),
             cells={cell: footnotes.point(printed) for cell, printed in row.cells.items()},
             row_notes=tuple(footnotes.of_row(published, table, row)),
             cell_notes={cell: footnotes.of_cell(published, table, row, cell) for cell in row.cells},
             group=group,
+            fair=frozenset() if row.caveat else frozenset(row.cells),
             comparable=not row.caveat,
             source=published.source_of(table, row),
         )
         for table, group, row in chosen
     ]
+
+
+def _label(table: Table, row: Row) -> str:
+    return row.system if row.at is None else f"{row.system}, {table.axis} = {row.at:g}"
 
 
 def _chosen(
@@ -128,10 +135,17 @@ def _our_draft(ours: Ours, label: str, table: Table) -> Draft:
         row_notes=(f"ours: {one.origin}", *one.notes, *whole),
         cell_notes={cell: [reasons[_part(cell)]] for cell in cells if _part(cell) in reasons},
         group=group,
+        fair=frozenset(cell for cell in cells if not whole or _is_fair(cell, one, table)),
         comparable=not whole,
         ours=ours,
         source=one.origin,
     )
+
+
+def _is_fair(cell: str, one: Measured, table: Table) -> bool:
+    """A part of the same size, where the whole is not the same."""
+    size = one.sizes.get(_part(cell))
+    return size is not None and size == table.sizes.get(_part(cell))
 
 
 def _part(cell: str) -> str:

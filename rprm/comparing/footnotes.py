@@ -7,11 +7,6 @@ from rprm.comparing.measured import Measured
 from rprm.published.checking import disagreements, recompute, recomputed_difference
 from rprm.published.reading import Other, Published, Row, Size, Table
 
-ALONE = (
-    "the interval is that of ours alone: how sure the published number is has not been published"
-)
-OTHER_DATA = "not measured on the same problems, so no difference is given"
-
 
 def of_row(published: Published, table: Table, row: Row) -> list[str]:
     found = [published.source_of(table, row)]
@@ -21,6 +16,8 @@ def of_row(published: Published, table: Table, row: Row) -> list[str]:
         found.append(f"on {row.rows} rows only")
     elif row.note:
         found.append(row.note)
+    if row.figure == "at":
+        found.append("its place on the axis is read off a figure")
     if row.caveat:
         found.append(f"not comparable: {row.caveat}")
     return found

@@ -1,12 +1,9 @@
-"""How does a comparison read as Markdown?  A table with footnotes, and the JSON of the same."""
+"""How does a comparison read as Markdown?  A table with footnotes."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any
 
-from rprm.benchmarks.statistics import Interval
 from rprm.comparing.view import Line, View, column_title
 from rprm.reporting import wording
 
@@ -40,8 +37,8 @@ def gain_text(view: View, line: Line) -> str:
         return "baseline"
     if line.gain is None:
         return "—"
-    told = wording.gain(line.gain)
-    return told if line.p_value is None else f"{told}, p = {line.p_value:.3f}"
+    told, p_value = wording.gain(line.gain.difference), line.gain.p_value
+    return told if p_value is None else f"{told}, p = {p_value:.3f}"
 
 
 def _marks(marks: Sequence[int]) -> str:
@@ -51,44 +48,3 @@ def _marks(marks: Sequence[int]) -> str:
 def _row(cells: Sequence[str]) -> str:
     escaped = [cell.replace("|", "\\|").replace("\n", " ") for cell in cells]
     return f"| {' | '.join(escaped)} |"
-
-
-# --- for machines ---------------------------------------------------------------------------------
-
-
-def as_dict(view: View) -> dict[str, Any]:
-    return {
-        "benchmark": view.name,
-        "headline": view.headline,
-        "baseline": view.baseline or None,
-        "rows": [
-            {
-                "system": line.label,
-                "ours": line.ours,
-                "group": line.group or None,
-                "comparable": line.comparable,
-                "source": line.source,
-                "cells": {
-                    name: {**values(cell.value), "notes": list(cell.marks)}
-                    for name, cell in line.cells.items()
-                },
-                "difference": None if line.gain is None else values(line.gain),
-                "p_value": line.p_value,
-                "notes": list(line.marks),
-            }
-            for line in view.lines
-        ],
-        "notes": {str(number): note for number, note in enumerate(view.notes, start=1)},
-        "remarks": list(view.remarks),
-    }
-
-
-def values(found: Interval) -> dict[str, float | None]:
-    return {
-        name: None if math.isnan(value) else value
-        for name, value in (
-            ("value", found.estimate),
-            ("low", found.low),
-            ("high", found.high),
-        )
-    }

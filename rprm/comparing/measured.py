@@ -95,6 +95,17 @@ def measured_by(artifacts: Iterable[Artifact], *, k: int | None = None) -> list[
     return [_joined(alike) for alike in found.values()]
 
 
+def measured_at_every_k(artifacts: Sequence[Artifact]) -> list[Measured]:
+    """The judges among them, once per number of critiques."""
+    known = sorted({int(row["k"]) for one in artifacts for row in one.rows if "k" in row})
+    return [
+        replace(one, name=f"{one.name}, K = {k}", notes=())
+        for k in known
+        for one in measured_by(artifacts, k=k)
+        if one.benchmark == "processbench"
+    ]
+
+
 def is_measuring(facts: Mapping[str, Any]) -> bool:
     return "system" in facts and any(kind in facts for kind in _READERS)
 

@@ -86,11 +86,12 @@ def _gain(view: View, line: Line) -> Text:
         return Text("baseline", "dim")
     if line.gain is None:
         return Text(MISSING, "dim")
-    text = Text(f"{line.gain.estimate:+.1f}")
-    if not math.isnan(line.gain.low):
-        text.append(f"\n{line.gain.low:+.1f} to {line.gain.high:+.1f}", "dim")
-    if line.p_value is not None:
-        text.append(f"\np = {line.p_value:.3f}", "dim")
+    found, p_value = line.gain.difference, line.gain.p_value
+    text = Text(f"{found.estimate:+.1f}")
+    if not math.isnan(found.low):
+        text.append(f"\n{found.low:+.1f} to {found.high:+.1f}", "dim")
+    if p_value is not None:
+        text.append(f"\np = {p_value:.3f}", "dim")
     return text
 
 

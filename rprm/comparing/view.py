@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rprm.benchmarks.statistics import Interval
+from rprm.comparing.drawing import Gain
 
 TITLES: Mapping[str, str] = {
     "gsm8k": "GSM8K",
@@ -56,9 +57,10 @@ class Line:
     """Lines of one group stand together, under its name."""
     marks: tuple[int, ...] = ()
     comparable: bool = True
-    gain: Interval | None = None
-    """Over the baseline, at the headline."""
-    p_value: float | None = None
+    gains: Mapping[str, Gain] = field(default_factory=dict)
+    """Over the baseline, by cell."""
+    gain: Gain | None = None
+    """At the headline."""
     source: str = ""
 
     def at(self, cell: str) -> float:

@@ -103,8 +103,8 @@ def test_a_stage_an_address_and_a_place_in_a_store_name_the_same(place: Place) -
 
 def test_seeds_are_one_line_and_judges_of_the_same_rows_are_paired(place: Place) -> None:
     found = place.rows("judges", "--baseline", "sft")
-    assert found["dpo"]["difference"]["low"] > 0
-    assert found["few"]["difference"] is None  # other rows
+    assert found["dpo"]["differences"]["average/f1"]["low"] > 0
+    assert found["few"]["differences"] == {}  # other rows
     values = [
         place.ran.facts(f"bench-sft[seed={seed}]")["curve"][-1]["f1"]["value"] for seed in (1, 2, 3)
     ]

@@ -1,0 +1,45 @@
+"""What does a machine read of a comparison?  Every cell and every difference, with note numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from rprm.benchmarks.statistics import Interval
+from rprm.comparing.view import Line, View
+
+
+def as_dict(view: View) -> dict[str, Any]:
+    return {
+        "benchmark": view.name,
+        "headline": view.headline,
+        "baseline": view.baseline or None,
+        "rows": [_row(line) for line in view.lines],
+        "notes": {str(number): note for number, note in enumerate(view.notes, start=1)},
+        "remarks": list(view.remarks),
+    }
+
+
+def _row(line: Line) -> dict[str, Any]:
+    return {
+        "system": line.label,
+        "ours": line.ours,
+        "group": line.group or None,
+        "comparable": line.comparable,
+        "source": line.source,
+        "cells": {
+            name: {**values(cell.value), "notes": list(cell.marks)}
+            for name, cell in line.cells.items()
+        },
+        "differences": {
+            name: {**values(gain.difference), "p_value": gain.p_value}
+            for name, gain in line.gains.items()
+        },
+        "notes": list(line.marks),
+    }
+
+
+def values(found: Interval) -> dict[str, float | None]:
+    """JSON has no NaN."""
+    named = {"value": found.estimate, "low": found.low, "high": found.high}
+    return {name: None if math.isnan(value) else value for name, value in named.items()}
