@@ -72,10 +72,9 @@ def _graded(
 ) -> list[bool | None]:
     if grader == "exact":
         return [reference == answer for reference, answer in answered]
-    from rprm.benchmarks.grading import Grade, grade_all
+    from rprm.benchmarks.grading import grade_all, is_right
 
-    meaning = {Grade.RIGHT: True, Grade.WRONG: False, Grade.UNDECIDED: None}
-    return [meaning[one] for one in grade_all(answered, grader=grader, workers=workers)]
+    return [is_right(one) for one in grade_all(answered, grader=grader, workers=workers)]
 
 
 def solved_of(attempt: Attempt, *, generator: str, correct: bool | None) -> Solved:

@@ -7,6 +7,7 @@ import pytest
 from rprm.attempts import (
     NOTHING_WRITTEN,
     Attempt,
+    GraderName,
     attempt_of,
     counts_of,
     grades_of,
@@ -62,6 +63,12 @@ def test_outside_the_small_world_nobody_knows_of_a_wrong_step() -> None:
     other = MathProblem(id="q", subset="math500", problem=PROBLEM.problem, answer="435")
     assert label_of(other, ("nonsense",)) == -1
     assert label_of(PROBLEM, ("nonsense",)) == 0
+
+
+@pytest.mark.parametrize("grader", ["math-verify", "qwen"])
+def test_a_lax_grader_sees_the_answers_only(grader: GraderName) -> None:
+    attempts = [attempt(""), attempt(f"{FIRST} . {SECOND}")]  # equal texts need no process
+    assert grades_of(attempts, grader, workers=1) == [False, True]
 
 
 def test_counts_cover_every_sample() -> None:
