@@ -8,6 +8,7 @@ Facts    the peer and how its scores are to be read; solutions, steps, truncated
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Literal
@@ -37,6 +38,8 @@ class Peer:
         """Whose protocol; a name of `rprm.peers.factory.PEERS`."""
         model: str | None = None
         """Folder, Hub id or artifact of the weights; None: the input `model`, or else its own."""
+        models: str | None = None
+        """Folder that holds the weights of each peer in a folder of its name."""
         revision: str | None = None
         """Commit, tag or branch of the Hub's repository."""
         max_length: int | None = Field(default=None, gt=0)
@@ -63,14 +66,21 @@ class Peer:
         self.params = params
         self.card = peer_card(params.peer)
         check_joint(self.card, params.joint)
+        if params.model is not None and params.models is not None:
+            raise BadInput("both `model` and `models` name the weights.", fix="give one of them")
 
     def digests(self) -> Mapping[str, str]:
         """Of the Hub's weights, their name and revision: a plan must not download."""
-        params = self.params
-        given = params.model or self.card.model
+        given = self._model() or self.card.model
         if is_remote(given):
-            return {"model": label_of(self.card, given, params.revision)}
+            return {"model": label_of(self.card, given, self.params.revision)}
         return {"model": model_digest(given)}
+
+    def _model(self) -> str | None:
+        """From the params; None: the peer's own on the Hub."""
+        if self.params.models is None:
+            return self.params.model
+        return os.path.join(".", self.params.models, self.card.name)  # never a Hub id
 
     def run(self, io: StageIO, rows: pa.Table) -> Iterator[pa.Table]:
         scorer = self._scorer(io)
@@ -92,12 +102,14 @@ class Peer:
 
     def _scorer(self, io: StageIO) -> StepScorer:
         params, given = self.params, io.artifacts("model")
-        if given and params.model is not None:
+        model = self._model()
+        if given and model is not None:
             raise BadInput(
-                f"stage {io.stage}: the model comes from the input `model` and from the param too.",
+                f"stage {io.stage}: the model comes from the input `model` and from a param too.",
                 fix="give one of them",
             )
-        model = str(given[0].path("model")) if given else params.model
+        if given:
+            model = str(given[0].path("model"))
         return make_peer(
             params.peer,
             model=model,

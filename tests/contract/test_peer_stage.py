@@ -11,6 +11,7 @@ import pytest
 
 from rprm.data.problem_tables import STEP_SCORES, table_to_scores
 from rprm.data.tables import solutions_to_table, table_to_solutions
+from rprm.errors import BadInput
 from rprm.peers.factory import PEERS
 from rprm.scoring import first_error
 from rprm.stages.peer import Peer
@@ -36,6 +37,14 @@ spec:
       inputs: {solutions: solutions, model: model}
       params: {peer: qwen2.5-math-prm-7b, batch_solutions: 4}
       shards: 3
+    - name: bench
+      run: rprm.stages.bench_scores:BenchScores
+      inputs: {solutions: solutions, scores: peer}
+      params: {benchmark: small_world, system: qwen, resamples: 20}
+    - name: report
+      run: rprm.stages.report:Report
+      inputs: {benches: {gather: [bench]}}
+      params: {title: Peers, headline_k: 1, resamples: 20}
     - name: short
       run: rprm.stages.peer:Peer
       inputs: {solutions: solutions, model: model}
@@ -73,6 +82,19 @@ def test_the_facts_say_how_scores_are_read_and_what_became_of_solutions(ran: Ran
     assert facts["aggregator"] == "product"
     none = ("refused", "refused_too_long", "refused_tag_lost", "truncated_solutions")
     assert {facts[name] for name in none} == {0}
+
+
+def test_the_scores_are_measured_by_the_peers_own_rule(ran: Ran) -> None:
+    facts = ran.facts("bench")
+    assert facts["threshold"] == 0.5
+    assert (facts["solutions"], facts["unjudged"]) == (23, 0)
+    assert [point["k"] for point in facts["curve"]] == [1]
+    matches = {row["solution_id"]: row["match"] for row in ran.rows("bench")}
+    labels = {row["id"]: row["label"] for row in ran.rows("solutions")}
+    for row in ran.rows("peer"):
+        found = first_error(row["scores"], threshold=0.5) == labels[row["solution_id"]]
+        assert matches[row["solution_id"]] == found
+    assert ran.facts("report")["headline_k"] == 1
 
 
 def test_solutions_that_are_too_long_are_listed_and_counted(ran: Ran) -> None:
@@ -123,6 +145,22 @@ def test_an_unknown_peer_is_named_with_the_choices(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="math-shepherd-7b") as caught:
         run_in_process(campaign, tmp_path)
     assert "qwen-prm" in str(caught.value) or "no such peer" in str(caught.value)
+
+
+def test_weights_of_several_peers_are_found_by_name(tmp_path: Path) -> None:
+    name = "qwen2.5-math-prm-7b"
+    stage = Peer(Peer.Params(peer=name, models=str(tmp_path)))
+    missing = stage.digests()
+    peer_models.qwen_prm(tmp_path / name)
+    assert stage.digests() != missing
+    (table,) = stage.run(FakeIO(), solutions_to_table(SOLUTIONS[:2]))
+    assert set(table.column("engine").to_pylist()) == {name}
+    nowhere = Peer(Peer.Params(peer=name, models="weights"))
+    assert nowhere.digests() == {"model": f"./weights/{name}"}
+    with pytest.raises(BadInput, match=r"no model is called .\./weights/qwen2"):
+        list(nowhere.run(FakeIO(), solutions_to_table(SOLUTIONS[:2])))
+    with pytest.raises(BadInput, match="give one of them"):
+        Peer(Peer.Params(peer=name, model="m", models="weights"))
 
 
 @pytest.mark.parametrize("name", PEERS)

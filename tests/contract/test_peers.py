@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from rprm.data.problem_tables import StepScores
+from rprm.data.processbench import load_processbench
 from rprm.engines.base import Refused
-from rprm.peers.base import batches_of
+from rprm.peers.base import LaidOut, batches_of
+from rprm.peers.factory import make_peer
 from tests.contract import peer_models
 from tests.contract.peer_models import MANY, PEER_FOLDERS, SOLUTIONS, solution
 from tests.contract.peer_recipes import RECIPES, numbers, recipe_qwen, recipe_rlhflow, scores_of
@@ -134,3 +138,13 @@ def test_batches_hold_neighbours_in_length_and_every_index_once() -> None:
     lengths = [5, 100, 7, 100, 6, 300]
     batches = batches_of(lengths, batch_tokens=200)
     assert batches == [[5], [1, 3], [2, 4, 0]]
+
+
+@pytest.mark.skipif("RPRM_DATA" not in os.environ, reason="RPRM_DATA names no real data")
+@pytest.mark.parametrize("name", NAMES)
+def test_real_solutions_have_a_place_for_every_score(name: str, folders: dict[str, Path]) -> None:
+    scorer: Any = make_peer(name, model=folders[name])
+    for one in load_processbench("data:processbench").solutions[::25]:
+        laid = scorer.layout(one)
+        assert isinstance(laid, LaidOut), laid
+        assert len(laid.positions_S) == len(one.steps), one.id
