@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import webbrowser
@@ -41,7 +42,7 @@ Open = Annotated[
     bool | None,
     typer.Option(
         "--open/--no-open",
-        help="Open it in a browser.  [default: on a terminal]",
+        help="Open it in a browser.  [default: on a desktop's terminal]",
         show_default=False,
     ),
 ]
@@ -136,8 +137,14 @@ def show(  # noqa: PLR0913  every knob of a page, for a person to turn
     index = folder / "index.html"
     _say(_summary(counts))
     typer.echo(index)
-    if sys.stdout.isatty() if open_it is None else open_it:
+    if _on_a_desktop() if open_it is None else open_it:
         webbrowser.open(index.resolve().as_uri())
+
+
+def _on_a_desktop() -> bool:
+    """A person at a terminal, but not where a text browser would take it over."""
+    windows = sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"} & set(os.environ)
+    return sys.stdout.isatty() and bool(windows)
 
 
 def _folder_name(found: Path | Chosen) -> str:
@@ -148,9 +155,13 @@ def _folder_name(found: Path | Chosen) -> str:
 def _summary(counts: Counts) -> str:
     kinds = [f"{number} {name.value}" for name, number in counts.categories.items()]
     return (
-        f"{counts.solutions} solutions ({', '.join(kinds)}), {counts.steps} judged steps, "
-        f"{counts.critiques} critiques"
+        f"{_number(counts.solutions, 'solution')} ({', '.join(kinds)}), "
+        f"{_number(counts.steps, 'judged step')}, {_number(counts.critiques, 'critique')}"
     )
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _say(line: str) -> None:

@@ -34,6 +34,7 @@ def make_page(source: Source, wanted: Wanted, folder: Path) -> Counts:
         title=source.name,
         threshold=reading.threshold,
         facts=(*source.facts, *_facts(reading, wanted)),
+        whole=wanted.only is None and wanted.limit is None,
     )
     return write_page(folder, not_empty(shown, wanted), about)
 

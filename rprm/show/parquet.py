@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -94,6 +95,16 @@ def judged_rows(data: Iterable[ParquetData], *, with_previous: bool) -> Iterator
         for batch in one.batches(wanted):
             yield from _judged_batch(batch, f"{one.name}, rows from {first}")
             first += batch.num_rows
+
+
+def engines_of(data: Iterable[ParquetData]) -> list[str]:
+    """Who wrote the first rows of each file."""
+    found: dict[str, None] = {}
+    for one in data:
+        if "engine" in one.file().schema_arrow.names:
+            for batch in islice(one.batches(["engine"]), 1):
+                found.update(dict.fromkeys(filter(None, batch.column("engine").to_pylist())))
+    return list(found)
 
 
 def score_rows(data: Iterable[ParquetData]) -> Iterator[StepScores]:

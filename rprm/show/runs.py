@@ -44,6 +44,8 @@ def find_run(name: str, store: str | None) -> Path | Chosen:
     """A file or folder of one's own, or an artifact.  Raises BadInput with what could be meant."""
     if not name.strip():
         raise BadInput("The run's name is empty.", fix=choices(store))
+    if Path(name).is_file():
+        return Path(name)
     if location := location_of(name):
         root = store if store and location.root == "." else location.root
         view = SealedStore(root)
@@ -67,10 +69,7 @@ def choices(store: str | None) -> str:
     """What RUN could be here."""
     if store is None and not Path(DEFAULT_STORE).is_dir():
         return "give a file of `rprm judge --json`, a folder of Parquet, or --store"
-    view = SealedStore(store or DEFAULT_STORE)
-    stages = dict.fromkeys(one.stage for one in view.all_sealed() if _is_viewable(one))
-    named = [*view.campaigns(), *stages]
-    return f"name one of {', '.join(named)}" if named else f"{view.url} has no judgements yet"
+    return _known(_names(SealedStore(store or DEFAULT_STORE)))
 
 
 def _in_store(name: str, store: str | None) -> Chosen:
@@ -80,26 +79,28 @@ def _in_store(name: str, store: str | None) -> Chosen:
             fix="give a file of `rprm judge --json`, a folder of Parquet, or --store",
         )
     view = SealedStore(store or DEFAULT_STORE)
-    every = view.all_sealed()
-    matching = _matching(name, every) or _of_campaign(name, view, every)
+    matching = _matching(name, view) or _of_campaign(name, view)
     if not matching:
-        raise _unknown(name, view, every)
+        raise _unknown(name, view)
     viewable = [one for one in matching if _is_viewable(one)] or matching
     return Chosen(store=view, artifact=viewable[0], note=_note(viewable))
 
 
-def _matching(name: str, every: Iterable[Sealed]) -> list[Sealed]:
-    """Those of the stage, node or address; else those whose address begins so."""
-    every = list(every)
-    exact = [one for one in every if name in (one.address, one.node, one.stage)]
-    partial = "-" in name and [one for one in every if one.address.startswith(name)]
+def _matching(name: str, view: SealedStore) -> list[Sealed]:
+    """Those of the stage, node or address; else those whose address begins so.
+
+    Addresses begin with their stage, so that few seals of a large store need reading.
+    """
+    stem = name.partition("[")[0]
+    found = view.newest(address for address in view.addresses() if address.startswith(stem))
+    exact = [one for one in found if name in (one.address, one.node, one.stage)]
+    partial = "-" in name and [one for one in found if one.address.startswith(name)]
     return exact or partial or []
 
 
-def _of_campaign(name: str, view: SealedStore, every: Iterable[Sealed]) -> list[Sealed]:
+def _of_campaign(name: str, view: SealedStore) -> list[Sealed]:
     """Its benchmarks, the last one first; without any, whatever else was judged in it."""
-    known = {one.address: one for one in every}
-    made = [known[address] for address in view.made_by(name) if address in known]
+    made = [one for one in map(view.sealed, view.made_by(name)) if one is not None]
     benches = [one for one in made if _is_bench(one)]
     return benches or [one for one in made if _is_viewable(one)]
 
@@ -130,10 +131,18 @@ def _named(found: Iterable[Sealed]) -> Iterator[str]:
     return (f"{one.node} ({one.address})" for one in found)
 
 
-def _unknown(name: str, view: SealedStore, every: Iterable[Sealed]) -> BadInput:
-    stages = dict.fromkeys(one.stage for one in every if _is_viewable(one))
-    known = [*view.campaigns(), *stages]
-    near = difflib.get_close_matches(name, known, n=1)
+def _unknown(name: str, view: SealedStore) -> BadInput:
+    names = _names(view)
+    near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    have = f"name one of {', '.join(known)}" if known else "it has no judgements yet"
-    return BadInput(f"{view.url} has no run {name!r}.", fix=f"{hint}{have}")
+    return BadInput(f"{view.url} has no run {name!r}.", fix=f"{hint}{_known(names)}")
+
+
+def _names(view: SealedStore) -> list[str]:
+    """Of campaigns, and of stages whose rows a page can show."""
+    stages = [one.stage for one in view.newest(view.addresses()) if _is_viewable(one)]
+    return [*view.campaigns(), *dict.fromkeys(stages)]
+
+
+def _known(names: list[str]) -> str:
+    return f"name one of {', '.join(names)}" if names else "no judgements are there yet"

@@ -11,7 +11,7 @@ The keys are the job system's (`jobs.store.layout`); a contract test holds the t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from rprm.errors import BadInput, RprmError
 from rprm.show.parquet import ParquetData
-from rprm.stored import Store, _explained
+from rprm.stored import Store, _explained, _parsed
 
 MADE = ("stage_sealed", "stage_reused")
 """Events of a campaign that name an artifact."""
@@ -51,32 +51,30 @@ class Sealed:
 class SealedStore(Store):
     """What is finished in a store, newest first."""
 
+    def addresses(self) -> list[str]:
+        """Of every artifact, finished or not."""
+        import obstore
+
+        with _explained("list", self.url):
+            listed = obstore.list_with_delimiter(self._client, "artifacts")
+        return [str(prefix).rpartition("/")[2] for prefix in listed["common_prefixes"]]
+
     def sealed(self, address: str) -> Sealed | None:
         import obstore
 
-        key = f"artifacts/{address}/seal.json"
-        raw = self._json(key)
-        if raw is None:
+        where = f"{self.url}/artifacts/{address}/seal.json"
+        try:
+            with _explained("read", where):
+                got = obstore.get(self._client, f"artifacts/{address}/seal.json")
+                seal, modified = bytes(got.bytes()), got.meta["last_modified"]
+        except FileNotFoundError:
             return None
-        with _explained("read", f"{self.url}/{key}"):
-            modified = obstore.head(self._client, key)["last_modified"]
-        inputs = {name: _addresses(given) for name, given in raw.get("inputs", {}).items()}
-        return Sealed(
-            address=address,
-            stage=str(raw.get("stage") or address.rpartition("-")[0]),
-            node=str(raw.get("node") or raw.get("stage") or address),
-            run=str(raw.get("run", "")),
-            sealed_at=modified.timestamp(),
-            params=raw.get("params", {}),
-            inputs=inputs,
-            facts=raw.get("facts", {}),
-            shards=tuple(raw.get("shards", ())),
-        )
+        return _sealed(address, _parsed(seal, where), modified.timestamp())
 
-    def all_sealed(self) -> list[Sealed]:
-        found = [self.sealed(address) for address in self._addresses()]
-        sealed = [one for one in found if one is not None]
-        return sorted(sealed, key=lambda one: (one.sealed_at, one.address), reverse=True)
+    def newest(self, addresses: Iterable[str]) -> list[Sealed]:
+        """Those that are finished, newest first."""
+        found = [one for one in map(self.sealed, addresses) if one is not None]
+        return sorted(found, key=lambda one: (one.sealed_at, one.address), reverse=True)
 
     def rows_of(self, one: Sealed) -> list[ParquetData]:
         """Data files in row order."""
@@ -121,13 +119,6 @@ class SealedStore(Store):
         beside = [] if self.folder is None else [self.folder.resolve().parent / "runs"]
         return list(dict.fromkeys([RUNS.resolve(), *beside]))
 
-    def _addresses(self) -> Iterator[str]:
-        import obstore
-
-        with _explained("list", self.url):
-            listed = obstore.list_with_delimiter(self._client, "artifacts")
-        return (str(prefix).rpartition("/")[2] for prefix in listed["common_prefixes"])
-
     def _data(self, address: str, shard: Mapping[str, Any], suffix: str) -> ParquetData:
         key = f"artifacts/{address}/shards/{shard['index']:05d}/{shard['attempt']}.{suffix}"
         return ParquetData(name=f"{self.url}/{key}", open=partial(self._open, key))
@@ -146,6 +137,21 @@ class SealedStore(Store):
                 f"{self.url}/{key} is gone, though its artifact is sealed.",
                 fix="delete the seal; `jobs run` makes the shard again",
             ) from error
+
+
+def _sealed(address: str, raw: Mapping[str, Any], sealed_at: float) -> Sealed:
+    stage = str(raw.get("stage") or address.rpartition("-")[0])
+    return Sealed(
+        address=address,
+        stage=stage,
+        node=str(raw.get("node") or stage),
+        run=str(raw.get("run", "")),
+        sealed_at=sealed_at,
+        params=raw.get("params", {}),
+        inputs={name: _addresses(given) for name, given in raw.get("inputs", {}).items()},
+        facts=raw.get("facts", {}),
+        shards=tuple(raw.get("shards", ())),
+    )
 
 
 def _addresses(given: object) -> tuple[str, ...]:

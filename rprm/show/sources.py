@@ -11,7 +11,14 @@ from rprm.errors import BadInput
 from rprm.scoring import THRESHOLD, Aggregate
 from rprm.show.assembling import assemble, assemble_scores
 from rprm.show.judge_lines import open_lines
-from rprm.show.parquet import Kind, ParquetData, judged_rows, read_subjects, score_rows
+from rprm.show.parquet import (
+    Kind,
+    ParquetData,
+    engines_of,
+    judged_rows,
+    read_subjects,
+    score_rows,
+)
 from rprm.show.runs import Chosen, choices, judgements_of
 from rprm.show.sealed import Sealed
 from rprm.show.shown import Reading, Said, Subject
@@ -51,25 +58,49 @@ def _of_artifact(run: Chosen) -> Source:
     by_kind[Kind.SOLUTIONS] = _solutions_beside(run, judged)
     refusals = run.store.refusals_of(judged)
     params = {**judged.params, **run.artifact.params}
-    asked = params.get("ks")
-    reading = Reading(
-        threshold=float(params.get("threshold", THRESHOLD)),
-        aggregate=Aggregate(params.get("aggregate", Aggregate.SOFT)),
-        num_critiques=max(asked) if asked else None,
-    )
     facts = {
         "benchmark": str(run.artifact.params.get("benchmark", "")),
         "system": str(run.artifact.params.get("system", "")),
-        "judge": ", ".join(judged.inputs.get("model", ())) or str(params.get("model", "")),
+        "judge": _judge(judged),
         "template": str(params.get("template", "")),
         "artifact": judged.address,
     }
     return Source(
         name=run.artifact.node,
-        reading=reading,
+        reading=_reading(run.artifact, judged),
         facts=tuple((name, value) for name, value in facts.items() if value),
         open=partial(_rows, by_kind, refusals),
     )
+
+
+def _judge(judged: Sealed) -> str:
+    """The model's artifact; of a peer or a critic, its name."""
+    named = (judged.params.get(key) for key in ("peer", "critic", "teacher", "model"))
+    return ", ".join(judged.inputs.get("model", ())) or next((str(one) for one in named if one), "")
+
+
+def _reading(benchmark: Sealed, judged: Sealed) -> Reading:
+    """As the benchmark read the scores; of scores alone, by the rule their authors published."""
+    params = benchmark.params
+    known = (benchmark.facts.get("threshold"), params.get("threshold"))
+    threshold = next((one for one in known if isinstance(one, int | float)), None)
+    if threshold is None:
+        threshold = _published(judged.facts.get("peer"))
+    asked = params.get("ks")
+    return Reading(
+        threshold=float(threshold),
+        aggregate=Aggregate(params.get("aggregate", Aggregate.SOFT)),
+        num_critiques=max(asked) if asked else None,
+    )
+
+
+def _published(peer: object) -> float:
+    if peer is None:
+        return THRESHOLD
+    from rprm.stages.bench_scores import published_rule
+
+    rule = published_rule(peer)
+    return THRESHOLD if isinstance(rule, str) else rule
 
 
 def _solutions_beside(run: Chosen, judged: Sealed) -> list[ParquetData]:
@@ -96,10 +127,11 @@ def _of_files(path: Path) -> Source:
             "of step scores.",
             fix="give what a `sample` or `peer` stage wrote, or a file of `rprm judge --json`",
         )
+    judge = ", ".join(engines_of([*by_kind[Kind.JUDGED], *by_kind[Kind.SCORES]])) or "unknown"
     return Source(
-        name=path.stem or path.resolve().name,
+        name=path.resolve().stem,
         reading=Reading(),
-        facts=(("file", path.name),),
+        facts=(("judge", judge), ("file", path.resolve().name)),
         open=partial(_rows, by_kind, {}),
     )
 

@@ -47,6 +47,8 @@ class About:
     threshold: float
     facts: tuple[tuple[str, str], ...] = ()
     """Names and values, such as ("judge", "sft-3f9a…")."""
+    whole: bool = True
+    """Nothing of the run was left out, so that shares of it mean something."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +75,8 @@ class _Index:
     lowest: list[float | None] = field(default_factory=list)
     certainty: list[float | None] = field(default_factory=list)
     strip: list[str] = field(default_factory=list)
-    """A character per step: its score in tenths, "-" where it has none."""
+    """A character per step: its score in tenths, "-" where it has none, "x" where it is the wrong
+    one that a judge without scores names."""
     chunk_starts: list[int] = field(default_factory=list)
     steps: int = 0
     critiques: int = 0
@@ -88,7 +91,7 @@ class _Index:
         self.category.append(_CATEGORIES.index(one.category))
         self.lowest.append(_short(one.lowest))
         self.certainty.append(_short(one.certainty))
-        self.strip.append("".join(map(_tenth, one.steps_S)))
+        self.strip.append(_strip(one))
         self.steps += sum(bool(step.critiques_K) or step.score is not None for step in one.steps_S)
         self.critiques += sum(len(step.critiques_K) for step in one.steps_S)
 
@@ -108,6 +111,7 @@ class _Index:
             "title": about.title,
             "facts": about.facts,
             "threshold": about.threshold,
+            "whole": about.whole,
             "numSteps": self.steps,
             "numCritiques": self.critiques,
             "categories": [one.value for one in _CATEGORIES],
@@ -198,6 +202,13 @@ def _critique(one: Critique | Unparsed) -> tuple[int | None, float | None, int, 
 
 def _short(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
+
+
+def _strip(one: Shown) -> str:
+    tenths = list(map(_tenth, one.steps_S))
+    if one.lowest is None and one.prediction is not None and 0 <= one.prediction < len(tenths):
+        tenths[one.prediction] = "x"
+    return "".join(tenths)
 
 
 def _tenth(step: StepView) -> str:

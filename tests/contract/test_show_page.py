@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from rprm.data.problem_tables import StepScores, scores_to_table
 from rprm.show.making import Wanted, make_page
 from rprm.show.sources import open_source
 from tests.contract.browser import MISSING, Page, browser, executable
@@ -91,14 +94,16 @@ def found(page: Page) -> str:
     return str(page.js("document.getElementById('found').textContent"))
 
 
-def test_the_first_solution_is_shown_at_once_and_little_is_in_the_page(page: Page) -> None:
+def test_the_first_solution_is_shown_at_once_and_little_is_in_the_page(
+    page: Page, run: tuple[Path, Written]
+) -> None:
     shows(page, "gsm8k-0")
     assert page.js(f"{ARTICLE}.querySelectorAll('.step').length") == STEPS
     assert page.js(f"{ARTICLE}.querySelectorAll('.critique').length") == CRITIQUES
     assert page.js("document.querySelectorAll('*').length") < MAX_NODES
-    assert page.js("document.getElementById('counts').textContent") == (
-        "1,250 solutions · 10,000 judged steps · 100,000 critiques"
-    )
+    counts = page.js("document.getElementById('counts').textContent")
+    assert counts.startswith("1,250 solutions · 10,000 judged steps · 100,000 critiques · finds ")
+    assert int(re.findall(r"\d+", counts)[-1]) == sum(one.label < 0 for one in run[1].solutions)
 
 
 def test_hostile_text_is_shown_as_text(page: Page, run: tuple[Path, Written]) -> None:
@@ -153,16 +158,16 @@ def test_one_solution_after_another_is_shown_in_moments(page: Page) -> None:
     took_ms = page.js(
         """(async () => {
           const next = document.getElementById('next'), before = performance.now();
-          for (let at = 1; at <= 60; at += 1) {
+          for (let at = 1; at <= 40; at += 1) {
             next.click();
             const wanted = rprmShow.data.ids[at];
             while (document.getElementById('heading').firstChild.textContent !== wanted)
               await new Promise((go) => setTimeout(go));
           }
-          return (performance.now() - before) / 60;
+          return (performance.now() - before) / 40;
         })()"""
     )
-    assert took_ms < 250
+    assert took_ms < 1000  # some ten on a machine at rest
     assert page.js("document.querySelectorAll('*').length") < MAX_NODES
 
 
@@ -256,6 +261,28 @@ def test_on_a_narrow_screen_list_and_solution_take_turns(page: Page) -> None:
         assert page.js(f"{ARTICLE}.checkVisibility()")
     finally:
         page.call("Emulation.clearDeviceMetricsOverride")
+
+
+def test_judges_that_name_an_index_show_their_words(tab: Page, tmp_path: Path) -> None:
+    solutions = write_run(tmp_path / "run", solutions=2, steps=3, critiques=1).solutions
+    (tmp_path / "run" / "judged.parquet").unlink()
+    rows = [
+        StepScores(
+            solution_id=one.id, engine="critic", scores_S=None, prediction=found, texts=(HOSTILE,)
+        )
+        for one, found in zip(solutions, (1, None), strict=True)
+    ]
+    pq.write_table(scores_to_table(rows), tmp_path / "run" / "scores.parquet")
+    make_page(open_source(tmp_path / "run"), Wanted(), tmp_path / "page")
+    tab.complaints.clear()
+    tab.open((tmp_path / "page" / "index.html").as_uri())
+    shows(tab, "gsm8k-0")
+    assert "first error at step 2" in tab.js(f"{ARTICLE}.querySelector('.verdict').textContent")
+    assert tab.js(f"{ARTICLE}.querySelector('.critique .text').textContent") == HOSTILE
+    tab.press("j")
+    shows(tab, "math-1")
+    assert "no step could be read" in tab.js(f"{ARTICLE}.querySelector('.verdict').textContent")
+    assert tab.complaints == []
 
 
 def test_a_chunk_that_is_gone_is_told(page: Page, run: tuple[Path, Written]) -> None:

@@ -49,13 +49,22 @@ class Left:
     def __init__(self, url: str, options: dict[str, str] | None = None) -> None:
         self.store = open_store(url, options)
 
-    def seal(self, address: str, tables: list[pa.Table], **spec: Any) -> str:
+    def seal(
+        self,
+        address: str,
+        tables: list[pa.Table],
+        *,
+        facts: dict[str, Any] | None = None,
+        **spec: Any,
+    ) -> str:
         artifact = Artifact(self.store, address)
         artifact.prepare({"stage": address.rpartition("-")[0], **spec})
         refused = {"row_id": ["s3:1"], "cause": ["prompt_too_long"], "detail": ["9000 tokens"]}
         for shard, table in enumerate(tables):
             errors = pa.table(refused, schema=ERRORS) if "critiques" in table.column_names else None
-            commit_output(artifact, shard, "a1", Output(table=table, errors=errors))
+            commit_output(
+                artifact, shard, "a1", Output(table=table, errors=errors, facts=facts or {})
+            )
         artifact.seal(len(tables))
         time.sleep(0.002)  # times of files tell which is newest
         return address
@@ -183,13 +192,25 @@ def test_a_campaign_is_the_benchmark_it_finished_last(left: Left, tmp_path: Path
 def test_scores_of_a_peer_are_shown_without_critiques(left: Left) -> None:
     left.campaign()
     rows = [StepScores(solution_id=one.id, engine="prm", scores_S=(0.9, 0.1)) for one in SOLUTIONS]
-    left.seal(
+    world = [{"address": "test-world-0123456789abcdef"}]
+    peer = left.seal(
         "peer-0123456789abcdef",
         [scores_to_table(rows)],
         run="rprm.stages.peer:Peer",
-        inputs={"solutions": [{"address": "test-world-0123456789abcdef"}]},
+        inputs={"solutions": world},
+        facts={"peer": "qwen2.5-math-prm-7b"},
     )
     assert "4 solutions (4 right), 8 judged steps, 0 critiques" in run("peer")
+    left.seal(
+        "bench-peer-0123456789abcdef",
+        [pa.table({"k": [1]})],
+        run="rprm.stages.bench_scores:BenchScores",
+        inputs={"solutions": world, "scores": [{"address": peer}]},
+        params={"threshold": "auto:gsm8k"},
+        facts={"threshold": 0.05},
+    )
+    assert open_source(find_run("bench-peer", None)).reading.threshold == 0.05
+    assert "4 solutions (4 missed-error)" in run("bench-peer")
 
 
 def test_without_its_solutions_a_run_is_shown_from_its_cases(left: Left) -> None:
@@ -203,7 +224,7 @@ def test_without_its_solutions_a_run_is_shown_from_its_cases(left: Left) -> None
 
 def test_only_and_limit_make_a_smaller_page(left: Left) -> None:
     left.campaign()
-    assert "1 solutions (1 missed-error)" in run(
+    assert "1 solution (1 missed-error)" in run(
         "judge", "--only", Category.MISSED_ERROR.value, "--limit", "1", "-K", "1"
     )
     assert "right" not in run("judge", "--threshold", "0.1")

@@ -1,8 +1,8 @@
 // Which solutions match, and which of them are on the screen?  Only those in view are in the page.
 "use strict";
 
-rprmShow.makeList = ({ onChoose }) => {
-  const { data, element, words, colour, cells, belief } = rprmShow;
+rprmShow.makeList = ({ onMove, onPick }) => {
+  const { data, element, words, colour, cells, beliefs } = rprmShow;
   const ROW_PX = 64;
   const SPARE_ROWS = 6; // above and below what is visible
   const box = document.getElementById("list");
@@ -64,16 +64,14 @@ rprmShow.makeList = ({ onChoose }) => {
     const index = list.matching[at];
     const kind = data.categories[data.category[index]];
     const strip = element("span", { class: "strip", "aria-hidden": "true" });
-    const scores = [...data.strip[index]];
-    strip.style.width = `min(${scores.length * 14}px, 100%)`;
-    strip.style.backgroundImage = cells(scores.map((tenth) => colour(
-      tenth === "-" ? null : belief((Number(tenth) + 0.5) / 10, data.threshold),
-    )));
+    const steps = beliefs(data.strip[index]);
+    strip.style.width = `min(${steps.length * 14}px, 100%)`;
+    strip.style.backgroundImage = cells(steps.map(colour));
     const made = element(
       "div",
       {
         id: `row-${at}`, class: `item ${kind}`, role: "option", "aria-selected": at === list.at ? "true" : "false",
-        "aria-posinset": at + 1, "aria-setsize": list.matching.length, on: { click: () => onChoose(at) },
+        "aria-posinset": at + 1, "aria-setsize": list.matching.length, on: { click: () => onPick(at) },
       },
       element("span", { class: "id", text: data.ids[index] }),
       element("span", { class: "kind", text: words[kind][0] }),
@@ -84,12 +82,13 @@ rprmShow.makeList = ({ onChoose }) => {
     return made;
   };
 
-  const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8, Home: -Infinity, End: Infinity };
+  const moves = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8, Home: -Infinity, End: Infinity };
   box.addEventListener("keydown", (event) => {
-    if (!(event.key in steps) || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || !list.matching.length) return;
+    if (event.key === "Enter") { onPick(list.at); return; }
+    if (!(event.key in moves)) return;
     event.preventDefault();
-    if (!list.matching.length) return;
-    onChoose(Math.min(Math.max(list.at + steps[event.key], 0), list.matching.length - 1));
+    onMove(Math.min(Math.max(list.at + moves[event.key], 0), list.matching.length - 1));
   });
   let waiting = 0;
   box.addEventListener("scroll", () => {

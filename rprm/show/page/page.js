@@ -11,7 +11,15 @@
 
   const places = new Map(data.ids.map((id, index) => [id, index]));
   const shown = rprmShow.makeSolution();
-  const list = rprmShow.makeList({ onChoose: (at) => { choose(at); listing(false); } });
+  const list = rprmShow.makeList({
+    onMove: (at) => choose(at),
+    onPick: (at) => {
+      choose(at);
+      if (!document.body.classList.contains("listing")) return;
+      listing(false);
+      byId("solution").focus();
+    },
+  });
   let address = null; // the hash that was last set or read here
 
   // --- which solution
@@ -80,7 +88,7 @@
 
   const refilter = () => {
     filter();
-    if (list.matching.length) { choose(Math.max(list.at, 0)); return; }
+    if (list.matching.length) { choose(0); return; }
     list.at = -1;
     byId("place").textContent = "0 of 0";
     byId("previous").disabled = byId("next").disabled = true;
@@ -146,6 +154,7 @@
   const step = (by) => { const told = shown.move(by); if (told) say(told); };
   addEventListener("keydown", (event) => {
     if (event.target.id === "search" && event.key === "Escape") byId("list").focus();
+    else if (event.key === "Escape") listing(false);
     const busy = event.target.closest("input, select, textarea, dialog[open]");
     if (busy || event.ctrlKey || event.metaKey || event.altKey || !(event.key in keys)) return;
     event.preventDefault();
@@ -188,10 +197,19 @@
 
   document.title = `${data.title}: judgements`;
   byId("title").textContent = data.title;
+  const share = (wanted, verb, what) => {
+    const labelled = data.label.flatMap((label, index) => (label != null && wanted(label) ? [index] : []));
+    const met = labelled.filter((index) => data.prediction[index] === data.label[index]).length;
+    return labelled.length && data.whole
+      ? `${verb} ${met.toLocaleString("en")} of ${count(labelled.length, what)}` : null;
+  };
   byId("counts").textContent = [
-    count(data.ids.length, "solution"), `${data.numSteps.toLocaleString("en")} judged steps`,
-    data.numCritiques ? count(data.numCritiques, "critique") : "scores without critiques",
-  ].join(" · ");
+    count(data.ids.length, "solution"),
+    data.numSteps ? count(data.numSteps, "judged step") : null,
+    data.numCritiques ? count(data.numCritiques, "critique") : null,
+    share((label) => label >= 0, "finds", "error"),
+    share((label) => label < 0, "passes", "right solution"),
+  ].filter(Boolean).join(" · ");
   byId("facts").append(...data.facts.flatMap(([name, value]) => [element("dt", { text: name }), element("dd", { text: value })]));
   byId("kinds").append(...data.categories.flatMap((name, code) => (numbers[code]
     ? [element("dt", { text: words[name][0] }), element("dd", { text: words[name][2] })] : [])));

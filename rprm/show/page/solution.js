@@ -2,7 +2,7 @@
 "use strict";
 
 rprmShow.makeSolution = () => {
-  const { data, element, words, count, belief, colour, cells } = rprmShow;
+  const { data, element, words, count, belief, beliefs, colour, cells } = rprmShow;
   const MAX_CELLS = 64;
   const CAUSES = {
     no_marker: "the verdict line never comes",
@@ -23,6 +23,9 @@ rprmShow.makeSolution = () => {
     const first = step ?? decisive(index);
     if (first >= 0 && first < solution.steps.length) shown.open(first);
     document.getElementById("main").scrollTop = 0;
+    if (step !== undefined && shown.step === step) {
+      document.getElementById(`step-${step}`).scrollIntoView({ block: "start" });
+    }
   };
 
   shown.trouble = (message) => {
@@ -62,7 +65,10 @@ rprmShow.makeSolution = () => {
     return step < 0 ? "no error" : `first error at step ${step + 1}`;
   };
 
+  const scoreless = () => solution.steps.every((one) => one.score == null);
+
   const unknown = () => {
+    if (solution.texts.length && scoreless()) return "unknown, no step could be read from what it wrote";
     const at = solution.steps.findIndex((one) => one.score == null);
     return at < 0 ? "unknown" : `unknown, step ${at + 1} has no score`;
   };
@@ -78,7 +84,7 @@ rprmShow.makeSolution = () => {
     element("ol", { class: "steps" }, ...solution.steps.map((one, at) => step(index, one, at))));
 
   const step = (index, one, at) => {
-    const level = one.score == null ? null : belief(one.score, data.threshold);
+    const level = one.score == null ? beliefs(data.strip[index])[at] : belief(one.score, data.threshold);
     const toggle = () => (shown.step === at ? close() : shown.open(at));
     const line = element("div", { class: "line" },
       element("span", { class: "number", "aria-hidden": "true", text: at + 1 }),
@@ -99,12 +105,12 @@ rprmShow.makeSolution = () => {
   const score = (one) => {
     if (one.score != null) {
       const wrong = one.score < data.threshold;
-      const words_ = element("span", { class: "score" },
+      return element("span", { class: "score" },
         element("b", { text: one.score.toFixed(2) }), wrong ? " wrong" : " right");
-      return words_;
     }
     if (one.refused) return element("span", { class: "score", text: `refused: ${one.refused}` });
-    return element("span", { class: "score", text: one.critiques.length ? "no score" : "not judged" });
+    const named = data.prediction[shown.index] != null || solution.texts.length;
+    return named && scoreless() && !one.critiques.length ? null : element("span", { class: "score", text: one.critiques.length ? "no score" : "not judged" });
   };
 
   const tags = (index, one, at) => {

@@ -98,6 +98,12 @@ window.rprmShow = (() => {
     ? "var(--none)"
     : `color-mix(in oklab, var(--right) ${belief}%, var(--wrong))`);
 
+  // Of every step of a solution, from its short form in the index.
+  show.beliefs = (strip) => [...strip].map((letter) => {
+    if (letter === "-") return null;
+    return letter === "x" ? 0 : show.belief((Number(letter) + 0.5) / 10, show.data.threshold);
+  });
+
   // A row of cells as one background, so that it costs one node however many there are.
   show.cells = (colours) => {
     const width = 100 / colours.length;
