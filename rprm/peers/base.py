@@ -25,6 +25,8 @@ TOO_LONG = "too_long"
 TAG_LOST = "tag_lost"
 """The tokenizer melted a step's tag into its neighbours, so its score has no place."""
 
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
 CAUSES = (TOO_LONG, TAG_LOST)
 
 
@@ -105,8 +107,10 @@ def batches_of(lengths: Sequence[int], *, batch_tokens: int) -> list[list[int]]:
 
 
 def check_options(options: PeerOptions) -> None:
-    """Raises BadInput for sizes that mean nothing."""
+    """Raises BadInput for sizes and types that mean nothing."""
     for what in ("threads", "max_length", "batch_tokens"):
         value = getattr(options, what)
         if value is not None and value < 1:
             raise BadInput(f"{what} is {value}.", fix="give a positive number.")
+    if options.dtype not in DTYPES:
+        raise BadInput(f"dtype is {options.dtype!r}.", fix=f"use one of {', '.join(DTYPES)}.")

@@ -18,7 +18,7 @@ import torch
 from rprm.data.problem_tables import StepScores
 from rprm.engines.base import Refused
 from rprm.errors import BadInput
-from rprm.peers.base import LaidOut, Layout, PeerOptions, batches_of, check_options, fit
+from rprm.peers.base import LaidOut, Layout, PeerOptions, batches_of, fit
 from rprm.schema import Solution
 
 BATCH_TOKENS = {"cpu": 1024}
@@ -42,7 +42,6 @@ class BatchedScorer:
     """Any discriminative process reward model: a layout and a network."""
 
     def __init__(self, name: str, layout: Layout, network: Network, options: PeerOptions) -> None:
-        check_options(options)
         self.name = name
         self.layout, self.network, self.options = layout, network, options
         self.max_length = _max_length(network.backbone, options)

@@ -13,7 +13,7 @@ import torch
 
 from rprm.engines.tokenizers import require_folder
 from rprm.errors import BadInput
-from rprm.peers.base import PeerOptions
+from rprm.peers.base import PeerOptions, check_options
 
 SPREAD = "spread"
 HEADS = ("v_head.", "score.")
@@ -22,6 +22,7 @@ HEADS = ("v_head.", "score.")
 
 def load_weights(model_class: Any, folder: Path, options: PeerOptions) -> Any:
     """A model for inference, every weight of which was in the folder."""
+    check_options(options)
     require_weights(folder)
     from safetensors import SafetensorError
     from transformers.utils import logging

@@ -53,7 +53,7 @@ def write(solution: Solution) -> tuple[str, list[int]]:
     text, ends_S = f"{solution.problem} ", list[int]()
     for number, step in enumerate(map(str.strip, solution.steps), start=1):
         named = step if NUMBERED.match(step) else f"Step {number}: {step}"
-        text += f"{named} {TAG}"
+        text += f"{named.rstrip()} {TAG}"
         ends_S.append(len(text))
         text += "\n"
     return text, ends_S

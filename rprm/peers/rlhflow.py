@@ -35,6 +35,8 @@ from rprm.schema import Solution
 
 GOOD, BAD = "+", "-"
 JOINT = "\n\n"
+DATE = "26 Jul 2024"
+"""What Llama 3.1's template says where none is given; later ones would say today's date."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +54,7 @@ class RlhflowLayout:
             for step in said
             for role, content in (("user", step), ("assistant", marker))
         ]
-        rendered = render(self.tokenizer, messages) if messages else ""
+        rendered = render(self.tokenizer, messages, date_string=DATE) if messages else ""
         text, ends_S = fill(rendered, marker=marker, tag=GOOD, count=len(steps))
         tokens_T, found_S = encode(self.tokenizer, text, ends_S, special=False)
         before_S = [t - 1 for t in found_S if t is not None and tokens_T[t] == self.good]

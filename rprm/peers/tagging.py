@@ -28,8 +28,10 @@ def marker_for(texts: Iterable[str]) -> str:
     return f"\ue000{number}\ue001"
 
 
-def render(tokenizer: Tokenizer, messages: Sequence[Message]) -> str:
-    text: str = tokenizer.apply_chat_template([dict(one) for one in messages], tokenize=False)
+def render(tokenizer: Tokenizer, messages: Sequence[Message], **values: str) -> str:
+    """`values` are what the template reads beside the messages."""
+    turns = [dict(one) for one in messages]
+    text: str = tokenizer.apply_chat_template(turns, tokenize=False, **values)
     return text
 
 

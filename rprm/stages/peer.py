@@ -31,7 +31,11 @@ from rprm.stages.params import StageParams
 class Peer:
     kind: ClassVar[str] = "map"
     version: ClassVar[str] = "1"
-    preload: ClassVar[tuple[str, ...]] = ("torch", "rprm.peers.batched")
+    preload: ClassVar[tuple[str, ...]] = (
+        "torch",
+        "transformers.models.qwen2.modeling_qwen2",
+        "rprm.peers.batched",
+    )
 
     class Params(StageParams):
         peer: str

@@ -35,7 +35,8 @@ CHATML = (
 )
 LLAMA3 = (
     "{{ bos_token }}<|start_header_id|>system<|end_header_id|>\n\n"
-    "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n<|eot_id|>"
+    "Cutting Knowledge Date: December 2023\n"
+    "Today Date: {{ date_string if date_string is defined else '26 Jul 2024' }}\n\n<|eot_id|>"
     "{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n"
     "{{ m.content | trim }}<|eot_id|>{% endfor %}"
 )

@@ -12,6 +12,7 @@ import torch
 
 from rprm.data.problem_tables import StepScores
 from rprm.data.processbench import load_processbench
+from rprm.data.sources import DATA_VARIABLE, DEFAULT_DATA
 from rprm.engines.base import Refused
 from rprm.peers.base import LaidOut, batches_of
 from rprm.peers.factory import make_peer
@@ -140,9 +141,11 @@ def test_batches_hold_neighbours_in_length_and_every_index_once() -> None:
     assert batches == [[5], [1, 3], [2, 4, 0]]
 
 
-@pytest.mark.skipif("RPRM_DATA" not in os.environ, reason="RPRM_DATA names no real data")
 @pytest.mark.parametrize("name", NAMES)
 def test_real_solutions_have_a_place_for_every_score(name: str, folders: dict[str, Path]) -> None:
+    root = Path(os.environ.get(DATA_VARIABLE) or DEFAULT_DATA)
+    if not (root / "processbench").is_dir():
+        pytest.skip(f"no processbench in {root}; set {DATA_VARIABLE} to the folder that holds it")
     scorer: Any = make_peer(name, model=folders[name])
     for one in load_processbench("data:processbench").solutions[::25]:
         laid = scorer.layout(one)

@@ -79,12 +79,12 @@ def test_math_shepherds_text_numbers_the_steps_that_have_no_number() -> None:
         subset="",
         generator="",
         problem="Q?",
-        steps=("Add. ", "Step 2: so 4", "Step two: 5"),
+        steps=("Add. ", "Step 2: so 4", "Step two: 5", " "),
         label=-1,
     )
     text, ends_S = write(one)
-    assert text == "Q? Step 1: Add. ки\nStep 2: so 4 ки\nStep 3: Step two: 5 ки\n"
-    assert [text[end - 2 : end] for end in ends_S] == ["ки"] * 3
+    assert text == "Q? Step 1: Add. ки\nStep 2: so 4 ки\nStep 3: Step two: 5 ки\nStep 4: ки\n"
+    assert [text[end - 2 : end] for end in ends_S] == ["ки"] * 4
 
 
 @pytest.mark.parametrize("name", PEERS)
@@ -121,3 +121,5 @@ def test_only_rlhflow_has_a_choice_of_joint() -> None:
 def test_sizes_that_mean_nothing_are_errors() -> None:
     with pytest.raises(BadInput, match="batch_tokens is 0"):
         check_options(PeerOptions(batch_tokens=0))
+    with pytest.raises(BadInput, match="use one of auto, float32, bfloat16"):
+        check_options(PeerOptions(dtype="bf16"))
