@@ -74,7 +74,7 @@ _UNITS = (
 
 _REWRITTEN = (
     (r"\n\s*", ""),
-    (r"\\!|\\,|\\;|\\ |\\quad|\\\$|\$|~", ""),  # spaces and money
+    (r"(?<!\\)\\[!,; ]|\\quad|\\\$|\$|~", ""),  # spaces and money
     (r"\\\(|\\\)|\\\[|\\\]", ""),
     (r"\\left(?![a-z])|\\right(?![a-z])", ""),
     (r"\\([dt]frac)", r"\\frac"),
