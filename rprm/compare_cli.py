@@ -15,7 +15,7 @@ import typer
 from rprm import options as opt
 from rprm.comparing import markdown, page, terminal
 from rprm.comparing.as_json import as_dict
-from rprm.comparing.building import Wanted, build, views_of
+from rprm.comparing.building import K_CURVE, Wanted, belongs, build, views_of
 from rprm.comparing.finding import find_artifacts
 from rprm.comparing.measured import Measured, measured_at_every_k, measured_by
 from rprm.comparing.recorded import read_result
@@ -127,14 +127,13 @@ def compare(  # noqa: PLR0913  every knob of the table, for a person to turn
     * `rprm compare claims --output comparison.html`
     * `rprm compare bench-dpo -b k-curve` shows every K that was measured beside the paper's curve.
     """
-    every_k = benchmark is BenchmarkName.K_CURVE
-    measured = measure(runs or (), Choice(store=store, k=critiques, every_k=every_k))
+    name = benchmark.value if benchmark else ""
+    measured = measure(runs or (), Choice(store=store, k=critiques, benchmark=name))
     wanted = Wanted(
         systems=systems or (), baseline=baseline or "", accuracies=accuracies or as_json
     )
-    names = [benchmark.value] if benchmark else views_of(measured)
-    _check_shown(measured, "processbench" if every_k else ", ".join(names))
-    views = [build(name, load_published(), measured, wanted) for name in names]
+    names = [name] if name else views_of(measured)
+    views = [build(one, load_published(), measured, wanted) for one in names]
     chosen = look or (SUFFIXES.get(output.suffix.lower()) if output else None) or Look.TERMINAL
     text = _json(views) if as_json else _rendered(views, chosen, to_file=output is not None)
     if output is None:
@@ -150,44 +149,44 @@ class Choice:
 
     store: str | None
     k: int | None
-    every_k: bool = False
+    benchmark: str = ""
+    """All where empty."""
 
 
 def measure(runs: Sequence[str], choice: Choice) -> list[Measured]:
     """Everything the runs measured, in the order given; what two of them share counts once."""
     found: dict[tuple[str, str, str], Measured] = {}
     for run in runs:
-        for one in _of_run(run, choice):
+        of_run = _of_run(run, choice)
+        _check_shown(run, of_run, choice.benchmark)
+        for one in of_run:
             found.setdefault((one.name, one.method, one.origin), one)
     return list(found.values())
 
 
 def _of_run(run: str, choice: Choice) -> list[Measured]:
-    label, _, rest = run.rpartition("=")
+    label, rest = _named(run)
     if rest.endswith(".json") or Path(rest).is_file():
         return read_result(Path(rest), name=label or Path(rest).stem)
     artifacts = find_artifacts(rest, store=choice.store)
-    if choice.every_k:
+    if choice.benchmark == K_CURVE:
         return [one.renamed(label, alone=False) for one in measured_at_every_k(artifacts)]
     measured = measured_by(artifacts, k=choice.k)
-    if not measured and choice.k is not None:
-        known = sorted({row["k"] for one in artifacts for row in one.rows if "k" in row})
-        raise BadInput(
-            f"{rest} was not measured with K = {choice.k} critiques.",
-            fix=f"use one of {', '.join(map(str, known))}",
-        )
     return [one.renamed(label, alone=len(measured) == 1) for one in measured]
 
 
-def _check_shown(measured: Sequence[Measured], names: str) -> None:
-    """A run that belongs to another table than the one asked for is not silently left out."""
-    left_out = [one for one in measured if not set(views_of([one])) & set(names.split(", "))]
-    if left_out:
-        fits = sorted({name for one in left_out for name in views_of([one])})
-        raise BadInput(
-            f"{left_out[0].name} ({left_out[0].origin}) was not measured on {names}.",
-            fix=f"leave it out, or use --benchmark {fits[0]}",
-        )
+def _named(run: str) -> tuple[str, str]:
+    """NAME=RUN; an equals sign further on may belong to a path."""
+    label, sign, rest = run.partition("=")
+    return (label, rest) if sign and "/" not in label else ("", run)
+
+
+def _check_shown(run: str, measured: Sequence[Measured], name: str) -> None:
+    """A run of which nothing would be shown is not silently left out."""
+    if name and not any(belongs(one, name) for one in measured):
+        fits = views_of(measured) if measured else []
+        fix = f"use --benchmark {fits[0]}, or leave it out" if fits else "leave it out"
+        raise BadInput(f"{run} has no line in {name}.", fix=fix)
 
 
 def _json(views: Sequence[View]) -> str:

@@ -56,7 +56,8 @@ def _with_judge(one: Measured, view: str) -> bool:
     return one.benchmark == view
 
 
-def _belongs(one: Measured, view: str) -> bool:
+def belongs(one: Measured, view: str) -> bool:
+    """Is it a line of this table?"""
     if view == K_CURVE:
         return one.benchmark == "processbench"
     return _with_judge(one, view) or (view in WITH_JUDGE and one.method in POLICY_ALONE)
@@ -69,7 +70,7 @@ def build(name: str, published: Published, measured: Sequence[Measured], wanted:
     if name in WITH_JUDGE:
         tables.insert(0, (published.table("policy"), ALONE))
     drafts = published_drafts(published, tables, wanted.systems)
-    ours = [one for one in measured if _belongs(one, name)]
+    ours = [one for one in measured if belongs(one, name)]
     drafts += our_drafts(ours, tables, resamples=wanted.resamples)
     if not drafts:
         raise BadInput(f"there is nothing to show of {name}.", fix="name a run, or --systems")

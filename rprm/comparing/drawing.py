@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
 
@@ -66,7 +66,10 @@ def value(drawn_N: Sequence[Drawn], cell: str) -> Interval | None:
     values = [one.observed[cell] for one in drawn_N]
     most = max(one.num_problems for one in drawn_N)
     found = interval(values, [one.resampled_R[cell] for one in drawn_N], num_problems=most)
-    return Interval(estimate=found.estimate, low=max(0.0, found.low), high=min(100.0, found.high))
+    if len(drawn_N) == 1:
+        return found
+    # a t interval knows nothing of the ends of the scale; NaN comes first and so stays NaN
+    return replace(found, low=max(found.low, 0.0), high=min(found.high, 100.0))
 
 
 def gain(

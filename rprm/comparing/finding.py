@@ -106,8 +106,10 @@ def find_artifacts(name: str, *, store: str | None) -> list[Artifact]:
     view = _open(store)
     if (campaign := _of_campaign(view, name)) is not None:
         return [view.artifact(one) for one in campaign]
+    if "-" in name and (found := view.read(name)) is not None and found.measures:
+        return [view.artifact(found)]
     sealed = view.sealed()
-    chosen = _newest_of_points([one for one in sealed if name in (one.stage, one.address)])
+    chosen = _newest_of_points([one for one in sealed if name == one.stage])
     partial = [one for one in sealed if "-" in name and one.address.startswith(name)]
     if not chosen and not partial:
         raise _unknown(name, view, sealed)

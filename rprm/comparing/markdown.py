@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rprm.comparing.view import Line, View, column_title
+from rprm.comparing.view import Line, View, column_titles, heading
 from rprm.reporting import wording
 
 
 def render(view: View) -> str:
-    header = ["system", *map(column_title, view.columns)]
+    header = ["system", *column_titles(view)]
     header += [f"over {view.baseline}"] if view.baseline else []
-    lines = [f"## {view.title}", ""]
+    lines = [f"## {heading(view)}", ""]
     lines += [_row(header), _row(["---", *("---:" for _ in header[1:])])]
     for group in view.groups:
         if group:

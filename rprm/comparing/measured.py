@@ -7,13 +7,14 @@ samples are its training seeds.  Cells are named as in results.yaml: "math/f1", 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from rprm.benchmarks.processbench import Outcome
 from rprm.benchmarks.statistics import Interval
 from rprm.data.prmbench import CLASSES
+from rprm.errors import BadInput
 from rprm.published.reading import Size
 from rprm.reporting.solvers import WAYS, SolvedRow
 
@@ -83,27 +84,44 @@ class Artifact:
         return " ".join(f"{axis}={value}" for axis, value in named)
 
 
-def measured_by(artifacts: Iterable[Artifact], *, k: int | None = None) -> list[Measured]:
+def measured_by(artifacts: Sequence[Artifact], *, k: int | None = None) -> list[Measured]:
     """All systems of these artifacts, seeds of one system together, in their order.
 
-    `k` is critiques per step; None is the largest that was measured.
+    `k` is critiques per step; None is the largest that was measured.  Raises BadInput where a judge
+    lacks it.
     """
+    lacking = [one for one in artifacts if k is not None and not _has(one, k)]
+    if lacking:
+        known = ", ".join(map(str, ks_of(lacking[0])))
+        raise BadInput(
+            f"{_name(lacking[0])} ({lacking[0].address}) was not measured with K = {k} critiques.",
+            fix=f"use one of {known}",
+        )
     found: dict[tuple[str, str, str], list[Measured]] = {}
     for artifact in artifacts:
         for one in systems_of(artifact, k=k):
             found.setdefault((one.name, one.benchmark, one.method), []).append(one)
-    return [_joined(alike) for alike in found.values()]
+    return [one for alike in found.values() for one in _joined(alike)]
 
 
 def measured_at_every_k(artifacts: Sequence[Artifact]) -> list[Measured]:
     """The judges among them, once per number of critiques."""
-    known = sorted({int(row["k"]) for one in artifacts for row in one.rows if "k" in row})
+    known = sorted({k for one in artifacts for k in ks_of(one)})
     return [
         replace(one, name=f"{one.name}, K = {k}", notes=())
         for k in known
-        for one in measured_by(artifacts, k=k)
-        if one.benchmark == "processbench"
+        for one in measured_by([one for one in artifacts if k in ks_of(one)], k=k)
     ]
+
+
+def ks_of(artifact: Artifact) -> list[int]:
+    """Of a judge; [] of anything else."""
+    return sorted({int(row["k"]) for row in artifact.rows if "k" in row})
+
+
+def _has(artifact: Artifact, k: int) -> bool:
+    """What scores steps without critiques has K = 1 alone, and stands in every table."""
+    return ks_of(artifact) in ([], [1]) or k in ks_of(artifact)
 
 
 def is_measuring(facts: Mapping[str, Any]) -> bool:
@@ -117,30 +135,35 @@ def systems_of(artifact: Artifact, *, k: int | None) -> list[Measured]:
     return []
 
 
-def _joined(alike: Sequence[Measured]) -> Measured:
-    first = alike[0]
-    seeds = [sample.seed for one in alike for sample in one.samples]
-    if len(alike) == 1 or len(set(seeds)) < len(seeds) or not seeds:
-        return first
-    return Measured(
-        name=first.name,
-        benchmark=first.benchmark,
-        method=first.method,
-        samples=tuple(sample for one in alike for sample in one.samples),
-        sizes=first.sizes,
-        origin=", ".join(one.origin for one in alike),
-        notes=(*first.notes, f"mean of {len(alike)} seeds"),
-    )
+def _joined(alike: Sequence[Measured]) -> list[Measured]:
+    """One system where every run has a seed of its own; else what differs stays apart.
+
+    A policy alone is measured again with every judge: equal numbers count once.
+    """
+    different: list[Measured] = []
+    for one in alike:
+        if one.samples not in [other.samples for other in different]:
+            different.append(one)
+    seeds = [sample.seed for one in different for sample in one.samples]
+    if len(different) == 1 or len(set(seeds)) < len(seeds):
+        return different
+    first = different[0]
+    return [
+        replace(
+            first,
+            samples=tuple(sample for one in different for sample in one.samples),
+            origin=", ".join(one.origin for one in different),
+            notes=(*first.notes, f"mean of {len(different)} seeds"),
+        )
+    ]
 
 
 # --- ProcessBench ---------------------------------------------------------------------------------
 
 
 def _judge(artifact: Artifact, k: int | None) -> list[Measured]:
-    known = sorted({int(row["k"]) for row in artifact.rows})
-    if k is not None and k not in known:
-        return []
-    chosen = k or max(known, default=1)
+    known = ks_of(artifact)
+    chosen = k if k in known else max(known, default=1)
     outcomes = [
         Outcome(**{name: row[name] for name in _OUTCOME})
         for row in artifact.rows

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 
 from rprm.comparing.plot import caption_of, dot_plot
-from rprm.comparing.view import View, column_title
+from rprm.comparing.view import View, column_titles, heading
 from rprm.errors import BadInput
 
 
@@ -28,7 +28,8 @@ def render(views: Sequence[View]) -> str:
         views=views,
         plots={view.name: dot_plot(view) for view in views},
         captions={view.name: caption_of(view) for view in views},
-        column_title=column_title,
+        column_titles=column_titles,
+        heading=heading,
         nan=math.isnan,
         shown=shown,
     )

@@ -10,22 +10,26 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from rprm.comparing.view import Cell, Line, View, column_title
+from rprm.comparing.view import Cell, Line, View, column_titles, heading
 from rprm.reporting import wording
 
 MISSING = "—"
+
+NAME = 20
+"""Columns of a name where the terminal is narrow; longer ones are folded."""
 
 WIDE = 160
 """Columns of a pipe or a file."""
 
 
 def text(views: Sequence[View], *, to_file: bool) -> str:
-    """Coloured for a terminal only; a pipe gets lines wide enough not to be broken."""
-    out = io.StringIO()
+    """Coloured for a terminal only."""
     on_terminal = sys.stdout.isatty() and not to_file
+    out = io.StringIO()
     console = Console(
         file=out,
         force_terminal=on_terminal and not os.environ.get("NO_COLOR"),
@@ -38,22 +42,39 @@ def text(views: Sequence[View], *, to_file: bool) -> str:
 
 
 def _print(console: Console, view: View) -> None:
-    console.print(_table(view))
+    table, width = _table(view), console.width
+    # rich would cut columns off; a line that the terminal breaks can still be read
+    console.width = max(width, _least(console, table, view))
+    console.print(table)
+    console.width = width
     for remark in view.remarks:
         console.print(Text(remark, "dim"))
     for number, note in enumerate(view.notes, start=1):
         console.print(Text(f"[{number}] {note}", "dim"))
 
 
+def _least(console: Console, table: Table, view: View) -> int:
+    """Wide enough for every column, with long names folded."""
+    anything = console.options.update(max_width=100 * WIDE)
+    whole = Measurement.get(console, anything, table).maximum
+    longest = max(len(line.label + _marks(line.marks)) for line in view.lines)
+    return whole - max(0, longest - NAME)
+
+
 def _table(view: View) -> Table:
+    over = f", differences to {view.baseline}" if view.baseline else ""
     table = Table(
-        title=view.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, expand=False
+        title=heading(view) + over,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
     )
-    table.add_column("")
-    for cell in view.columns:
-        table.add_column(column_title(cell), justify="right")
+    table.add_column("", overflow="fold", min_width=NAME)
+    for title in column_titles(view):
+        table.add_column(title, justify="right", no_wrap=True)
     if view.baseline:
-        table.add_column(f"over {view.baseline}", justify="right")
+        table.add_column("difference", justify="right", no_wrap=True)
     for group in view.groups:
         if group:
             table.add_row(Text(group, "italic"))

@@ -12,7 +12,7 @@ from rprm.comparing.drawing import Gain
 TITLES: Mapping[str, str] = {
     "gsm8k": "GSM8K",
     "math": "MATH",
-    "olympiadbench": "OlympiadBench",
+    "olympiadbench": "Olympiad",
     "omnimath": "OmniMATH",
     "average": "Average",
     "redundency": "NR",
@@ -31,7 +31,7 @@ TITLES: Mapping[str, str] = {
     "aime24": "AIME24",
     "amc23": "AMC23",
     "math500": "MATH500",
-    "college_math": "College Math",
+    "college_math": "College",
     "minerva_math": "Minerva",
 }
 """What papers call the parts; PRMBench's classes by their published abbreviations."""
@@ -103,9 +103,22 @@ class Notes:
         return tuple(sorted({self.texts.index(text) + 1 for text in texts}))
 
 
-def column_title(cell: str) -> str:
-    """Such as "MATH F1"; names of our own data stay as they are."""
+def column_titles(view: View) -> list[str]:
+    """Such as "MATH F1", or "MATH" where every column is F1; our own parts keep their names."""
+    kinds = {cell.rpartition("/")[2] for cell in view.columns}
+    return [column_title(cell, short=len(kinds) == 1) for cell in view.columns]
+
+
+def column_title(cell: str, *, short: bool = False) -> str:
     part, _, kind = cell.rpartition("/")
     if not part:
         return TITLES.get(cell, cell)
-    return f"{TITLES.get(part, part)} {KINDS.get(kind, kind)}"
+    title = TITLES.get(part, part)
+    return title if short else f"{title} {KINDS.get(kind, kind)}"
+
+
+def heading(view: View) -> str:
+    """The title, with what all columns are where that is one thing."""
+    kinds = {cell.rpartition("/")[2] for cell in view.columns}
+    [kind] = kinds if len(kinds) == 1 else {""}
+    return f"{view.title}: {KINDS[kind]}" if kind in KINDS else view.title

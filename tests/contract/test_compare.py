@@ -133,7 +133,10 @@ def test_a_smaller_k_and_a_name_can_be_asked_for(place: Place) -> None:
         # a stage that measures nothing
         (["rows"], "campaigns here: judges; measuring stages: bench-"),
         # of another benchmark
-        (["judges", "-b", "prmbench"], "was not measured on prmbench"),
+        (
+            ["judges", "-b", "prmbench"],
+            "judges has no line in prmbench. Fix: use --benchmark processbench",
+        ),
         # no such file
         (["scores.json"], "cannot read scores.json"),
     ],

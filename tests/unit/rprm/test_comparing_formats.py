@@ -143,10 +143,21 @@ def test_json_holds_every_cell_and_no_nan() -> None:
     assert {str(mark) for row in found["rows"] for mark in row["notes"]} <= set(found["notes"])
 
 
+@pytest.mark.parametrize("width", ["20", "80", "300"])
+def test_a_narrow_terminal_cuts_nothing_off(width: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    text = terminal.text([table([], accuracies=True, baseline="GPT-4o")], to_file=False)
+    assert "…" not in text
+    [seed] = [one for one in text.splitlines() if "R-PRM-7B-SFT" in one]
+    assert re.findall(r"\d+\.\d", seed)[-2:] == ["65.2", "3.3"]
+
+
 def test_the_terminal_shows_intervals_differences_and_notes() -> None:
     text = terminal.text(views()[:1], to_file=True)
     assert "\x1b" not in text
     assert re.search(r"sft \[\d", text)
     assert re.search(r"\d\d\.\d to \d\d\.\d", text)
-    assert "over sft" in text
+    assert "differences to sft" in text
     assert "[1] " in text

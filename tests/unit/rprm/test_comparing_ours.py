@@ -136,7 +136,28 @@ def test_the_largest_k_is_shown_unless_another_is_asked_for() -> None:
     by_default, small = measured_by([judge("x", rows)]), measured_by([judge("x", rows)], k=1)
     assert by_default[0].notes == ("K = 10 critiques per step",)
     assert line(table(by_default), "x").at("average/f1") > line(table(small), "x").at("average/f1")
-    assert not measured_by([judge("x", rows)], k=3)
+    with pytest.raises(BadInput, match=r"x \(bench-x-\) was not measured with K = 3"):
+        measured_by([judge("x", rows)], k=3)
+
+
+def test_what_scores_without_critiques_stands_beside_any_k() -> None:
+    judges = [
+        judge("x", [*outcome_rows(0.5), *outcome_rows(0.8, k=4)]),
+        judge("peer", outcome_rows(0.4)),
+    ]
+    assert [one.notes for one in measured_by(judges, k=4)] == [("K = 4 critiques per step",), ()]
+
+
+def test_a_policy_that_was_measured_with_every_judge_is_one_line() -> None:
+    alike = [solver(judge, {"pass_at_1": 0.1, "best_of_n": 0.3}) for judge in ("sft", "dpo")]
+    names = [one.name for one in measured_by(alike)]
+    assert names == ["pass@1", "sft", "dpo"]
+    other = solver("rl", {"pass_at_1": 0.2})
+    labels = [
+        one.label
+        for one in table(measured_by([*alike, other]), "best-of-n", systems=["none"]).lines
+    ]
+    assert {"pass@1 (bon-sft)", "pass@1 (bon-rl)"} <= set(labels)
 
 
 def test_names_of_two_runs_stay_apart() -> None:
