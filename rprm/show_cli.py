@@ -30,6 +30,15 @@ RunName = Annotated[
         show_default=False,
     ),
 ]
+StoreUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        envvar="RPRM_STORE",
+        metavar="URL",
+        help="Where RUN is looked up: a folder, s3://…, gs://…, az://…  [default: .rprm/store]",
+    ),
+]
 Output = Annotated[
     Path | None,
     typer.Option(
@@ -98,7 +107,7 @@ Limit = Annotated[
 
 def show(  # noqa: PLR0913  every knob of a page, for a person to turn
     run: RunName,
-    store: opt.StoreUrl = None,
+    store: StoreUrl = None,
     output: Output = None,
     open_it: Open = None,
     threshold: Threshold = None,
@@ -116,7 +125,7 @@ def show(  # noqa: PLR0913  every knob of a page, for a person to turn
 
     **Examples**
 
-    * `rprm show quickstart` shows the benchmark that the campaign finished last
+    * `rprm show quickstart` shows the judge that the campaign would promote
     * `rprm show judge-dpo --only missed-error`
     * `rprm show bench-sft -K 1 --output one-critique`
     * `rprm judge solutions.jsonl -m sft --json > judged.jsonl; rprm show judged.jsonl`

@@ -5,7 +5,7 @@ rows.parquet, rows/         judged steps or step scores as Parquet; solutions ma
 .rprm/store/artifacts/…     an artifact, by the path or url of its store
 judge-sft-1c81…             an artifact of the store, also by the beginning of its address
 judge-sft, bench-sft[rows=4000]     the newest of a stage, or of one point of its sweep
-quickstart                  a campaign: the benchmark that it finished last
+quickstart                  a campaign: the benchmark of what it would promote, or its last one
 
 A benchmark is shown by the judgements it was given.
 """
@@ -26,6 +26,9 @@ JUDGED_INPUTS = ("judged", "scores")
 
 JUDGES = ("Seed", "Sample", "Peer", "Critic")
 """Stage classes that leave what a judge said."""
+
+CANDIDATE = "candidate"
+"""Input of a stage that promotes: the benchmark of the judge that the campaign is about."""
 
 MAX_OTHERS = 4
 
@@ -79,11 +82,12 @@ def _in_store(name: str, store: str | None) -> Chosen:
             fix="give a file of `rprm judge --json`, a folder of Parquet, or --store",
         )
     view = SealedStore(store or DEFAULT_STORE)
-    matching = _matching(name, view) or _of_campaign(name, view)
-    if not matching:
-        raise _unknown(name, view)
-    viewable = [one for one in matching if _is_viewable(one)] or matching
-    return Chosen(store=view, artifact=viewable[0], note=_note(viewable))
+    if matching := _matching(name, view):
+        viewable = [one for one in matching if _is_viewable(one)] or matching
+        return Chosen(store=view, artifact=viewable[0], note=_note(viewable, "the newest of"))
+    if chosen := _of_campaign(name, view):
+        return chosen
+    raise _unknown(name, view)
 
 
 def _matching(name: str, view: SealedStore) -> list[Sealed]:
@@ -98,11 +102,17 @@ def _matching(name: str, view: SealedStore) -> list[Sealed]:
     return exact or partial or []
 
 
-def _of_campaign(name: str, view: SealedStore) -> list[Sealed]:
-    """Its benchmarks, the last one first; without any, whatever else was judged in it."""
+def _of_campaign(name: str, view: SealedStore) -> Chosen | None:
+    """Its candidate's benchmark, else its last one; without any, whatever was judged last."""
     made = [one for one in map(view.sealed, view.made_by(name)) if one is not None]
-    benches = [one for one in made if _is_bench(one)]
-    return benches or [one for one in made if _is_viewable(one)]
+    found = [one for one in made if _is_bench(one)] or [one for one in made if _is_viewable(one)]
+    if not found:
+        return None
+    candidates = {address for one in made for address in one.inputs.get(CANDIDATE, ())}
+    found.sort(key=lambda one: one.address not in candidates)  # stable: the last one first
+    promoted = found[0].address in candidates
+    why = "the candidate for promotion among" if promoted else "the last of"
+    return Chosen(store=view, artifact=found[0], note=_note(found, why))
 
 
 def _is_bench(one: Sealed) -> bool:
@@ -114,7 +124,7 @@ def _is_viewable(one: Sealed) -> bool:
     return _is_bench(one) or one.run.rpartition(":")[2] in JUDGES
 
 
-def _note(found: list[Sealed]) -> str:
+def _note(found: list[Sealed], why: str) -> str:
     """Which of several was taken, and what to write for another."""
     first, *others = found
     if not others:
@@ -122,7 +132,7 @@ def _note(found: list[Sealed]) -> str:
     shown = ", ".join(_named(others[:MAX_OTHERS]))
     rest = f" and {len(others) - MAX_OTHERS} more" if len(others) > MAX_OTHERS else ""
     return (
-        f"took {first.node} ({first.address}), the newest of {len(found)}; "
+        f"took {first.node} ({first.address}), {why} {len(found)}; "
         f"also {shown}{rest}: name one to see it"
     )
 

@@ -11,7 +11,7 @@ The keys are the job system's (`jobs.store.layout`); a contract test holds the t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,8 @@ from rprm.stored import Store, _explained, _parsed
 
 MADE = ("stage_sealed", "stage_reused")
 """Events of a campaign that name an artifact."""
+
+STARTED = "campaign_started"
 
 RUNS = Path(".rprm/runs")
 """Where campaigns of this folder leave their events, whatever their store is."""
@@ -102,18 +104,21 @@ class SealedStore(Store):
         )
 
     def made_by(self, campaign: str) -> list[str]:
-        """Addresses that a campaign made or reused, the last one first; [] for an unknown one."""
+        """Addresses that its latest run made or reused, the last one first."""
         found: dict[str, None] = {}
+        for event in self._events(campaign):
+            if event.get("event") == STARTED:
+                found.clear()
+            elif event.get("event") in MADE and isinstance(event.get("address"), str):
+                found.pop(event["address"], None)
+                found[event["address"]] = None
+        return list(reversed(found))
+
+    def _events(self, campaign: str) -> Iterator[dict[str, Any]]:
         for runs in self._runs():
             events = runs / campaign / "events.jsonl"
-            if not events.is_file():
-                continue
-            for line in events.read_text(encoding="utf-8", errors="replace").splitlines():
-                event = _event(line)
-                if event.get("event") in MADE and isinstance(event.get("address"), str):
-                    found.pop(event["address"], None)
-                    found[event["address"]] = None
-        return list(reversed(found))
+            if events.is_file():
+                yield from map(_event, events.read_text("utf-8", "replace").splitlines())
 
     def _runs(self) -> list[Path]:
         beside = [] if self.folder is None else [self.folder.resolve().parent / "runs"]

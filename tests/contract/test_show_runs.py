@@ -23,11 +23,13 @@ from rprm.data.tables import cases_of, solutions_to_table
 from rprm.errors import BadInput, RprmError
 from rprm.schema import Critique, Solution, Verdict
 from rprm.show.runs import Chosen, find_run
+from rprm.show.sealed import SealedStore
 from rprm.show.shown import Category
 from rprm.show.sources import open_source
 from rprm.show_cli import show
 from rprm.stages.judged import JudgedCase, judged_to_table
 from tests.contract import s3_server
+from tests.contract.in_process import run_in_process
 
 SOLUTIONS = [
     Solution(
@@ -41,6 +43,15 @@ SOLUTIONS = [
     )
     for index in range(4)
 ]
+
+WORLD = """
+apiVersion: rprm.dev/v1alpha1
+kind: Campaign
+metadata: {name: chain}
+spec:
+  stages:
+    - {name: world, run: "rprm.stages.world:World", params: {solutions: 2, split: test}}
+"""
 
 
 class Left:
@@ -65,7 +76,9 @@ class Left:
             commit_output(
                 artifact, shard, "a1", Output(table=table, errors=errors, facts=facts or {})
             )
-        artifact.seal(len(tables))
+        if not tables:
+            commit_output(artifact, 0, "a1", Output())
+        artifact.seal(max(len(tables), 1))
         time.sleep(0.002)  # times of files tell which is newest
         return address
 
@@ -172,21 +185,43 @@ def test_where_several_match_the_newest_is_taken_and_the_others_are_named(left: 
     assert "also bench[rows=1000] (bench-1000456789abcdef)" in output
 
 
-def test_a_campaign_is_the_benchmark_it_finished_last(left: Left, tmp_path: Path) -> None:
-    left.campaign(point="2000")
-    left.campaign(point="1000")
+def test_a_campaign_is_its_candidate_or_the_benchmark_it_finished_last(
+    left: Left, tmp_path: Path
+) -> None:
+    for point in ("3000", "2000", "1000"):
+        left.campaign(point=point)
+    candidate = [{"address": "bench-2000456789abcdef"}]
+    left.seal("promote-1", [], run="x:Promote", inputs={"candidate": candidate})
     events = tmp_path / ".rprm" / "runs" / "small" / "events.jsonl"
     events.parent.mkdir(parents=True)
     lines = [
+        {"event": "stage_sealed", "address": "bench-3000456789abcdef"},  # of a run before
+        {"event": "campaign_started"},
         {"event": "stage_reused", "address": "test-world-0123456789abcdef"},
         {"event": "stage_sealed", "address": "bench-2000456789abcdef"},
+        {"event": "stage_sealed", "address": "bench-1000456789abcdef"},
     ]
     events.write_text("".join(f"{json.dumps(line)}\n" for line in lines) + '{"half')
-    found = find_run("small", None)
-    assert isinstance(found, Chosen)
-    assert found.artifact.address == "bench-2000456789abcdef"
+    assert "took bench[rows=1000] (bench-1000456789abcdef), the last of 2" in run("small")
+    promoted = json.dumps({"event": "stage_sealed", "address": "promote-1"})
+    events.write_text(events.read_text() + f"\n{promoted}")
+    assert "took bench[rows=2000] (bench-2000456789abcdef), the candidate" in run("small")
     with pytest.raises(BadInput, match=r"no run 'smal'.*did you mean 'small'.*judge"):
         find_run("smal", None)
+
+
+def test_the_events_that_name_artifacts_are_those_that_campaigns_write(
+    left: Left, tmp_path: Path
+) -> None:
+    folder = tmp_path / ".rprm" / "runs" / "chain"
+    folder.mkdir(parents=True)
+    left.campaign()
+    ran = run_in_process(WORLD, folder)
+    view = SealedStore(".rprm/store")
+    assert view.campaigns() == ["chain"]
+    assert view.made_by("chain") == [ran.stages["world"].address]
+    run_in_process(WORLD, folder, store=ran.store)
+    assert view.made_by("chain") == [ran.stages["world"].address]
 
 
 def test_scores_of_a_peer_are_shown_without_critiques(left: Left) -> None:
