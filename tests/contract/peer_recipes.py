@@ -20,6 +20,7 @@ from transformers import (
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen2Model,
+    Qwen2Tokenizer,
 )
 
 from rprm.data.problem_tables import StepScores
@@ -33,7 +34,9 @@ Scores = list[float]
 
 @cache
 def tokenizer_of(folder: Path) -> Any:
-    return PreTrainedTokenizerFast.from_pretrained(str(folder))
+    declared = (folder / "tokenizer_config.json").read_text()
+    is_qwen = "Qwen2Tokenizer" in declared
+    return (Qwen2Tokenizer if is_qwen else PreTrainedTokenizerFast).from_pretrained(str(folder))
 
 
 @cache
