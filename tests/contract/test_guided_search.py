@@ -12,6 +12,7 @@ from jobs.store.artifacts import Artifact
 from rprm.attempts import NOTHING_WRITTEN
 from rprm.data.chain_checks import first_wrong
 from rprm.data.problem_tables import table_to_problems, table_to_solved
+from rprm.stages.report import solver_of
 from tests.contract.in_process import Ran, run_in_process
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -122,6 +123,7 @@ def test_accuracy_carries_what_the_search_cost_and_the_gain_over_one_sample(ran:
     assert facts["judge_tokens"] == ran.facts("search")["judge_tokens"]
     assert facts["baseline_tokens"] == ran.facts("solutions")["solution_tokens"]
     assert facts["differences"]["guided_search - pass_at_1"]["problems"] == 5
+    assert solver_of(ran.view("accuracy")).methods == ["guided_search"]  # as reports read it
     assert [row["problem_id"] for row in rows] == [row["id"] for row in ran.rows("problems")]
 
 

@@ -169,3 +169,28 @@ def test_one_beam_is_the_greedy_search_whatever_the_aggregator(
     few = problems(3)
     expected = [straight_greedy(one, params) for one in few]
     assert [one.steps for one in run_any(few, params)] == expected
+
+
+def never_refusing(request: Request, k: int) -> Sample:
+    number = drawn(request.prompt_T, request.seed, k)
+    return unparsable_sample() if number < 60 else verdict_sample(RENDERER, number / 255)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 50), candidates=st.integers(1, 6))
+def test_leaving_lone_candidates_unjudged_changes_no_choice(seed: int, candidates: int) -> None:
+    few = problems(3)
+    found = [
+        list(
+            guided_search(
+                few,
+                policy=policy_saying(any_policy),
+                judge=judge_saying(never_refusing, num_critiques=2),
+                params=SearchParams(candidates=candidates, seed=seed, judge_lone=judge_lone),
+            )
+        )
+        for judge_lone in (True, False)
+    ]
+    assert [one.steps for one in found[0]] == [one.steps for one in found[1]]
+    cost = [sum(one.spent.judge_tokens for one in results) for results in found]
+    assert cost[1] <= cost[0]

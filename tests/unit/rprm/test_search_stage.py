@@ -1,0 +1,33 @@
+"""Does the search stage say what is missing before it loads a model?"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pydantic
+import pytest
+
+from rprm.errors import BadInput
+from rprm.stages.io import StageIO
+from rprm.stages.search import Search, judge_folder
+
+
+@pytest.mark.parametrize(
+    ("given", "param", "reason"), [([], None, "no judge is"), (["x"], "y", "two judges are")]
+)
+def test_exactly_one_judge_is_needed(given: list[str], param: str | None, reason: str) -> None:
+    io = SimpleNamespace(stage="search", artifacts=lambda name: given)
+    with pytest.raises(BadInput, match=reason):
+        judge_folder(cast("StageIO", cast("Any", io)), param)
+
+
+def test_beams_that_no_candidates_could_fill_are_refused_when_planning() -> None:
+    with pytest.raises(pydantic.ValidationError, match="cannot fill 9 beams"):
+        Search.Params(strategy="beam", beams=9)
+    assert Search.Params(strategy="greedy", beams=9).candidates == 8
+
+
+def test_the_template_and_the_models_of_the_params_are_part_of_what_a_result_depends_on() -> None:
+    stage = Search(Search.Params(template="chain", judge="builtin:chain_base", model="org/policy"))
+    assert set(stage.digests()) == {"template", "model", "judge"}
