@@ -24,7 +24,8 @@ import orjson
 
 from rprm.errors import BadInput
 from rprm.schema import Critique, Unparsed, Verdict
-from rprm.show.shown import Category, Shown, StepView
+from rprm.scoring import is_error, num_unparsed
+from rprm.show.shown import Category, Shown
 
 PAGE = ("index.html", "page.css", "store.js", "list.js", "solution.js", "page.js")
 MARK = '<meta name="generator" content="rprm show">'
@@ -64,6 +65,7 @@ class Counts:
 class _Index:
     """Columns of the index, one value per solution."""
 
+    threshold: float
     subsets: dict[str, int] = field(default_factory=dict)
     problems: dict[str, int] = field(default_factory=dict)
     ids: list[str] = field(default_factory=list)
@@ -75,8 +77,10 @@ class _Index:
     lowest: list[float | None] = field(default_factory=list)
     certainty: list[float | None] = field(default_factory=list)
     strip: list[str] = field(default_factory=list)
-    """A character per step: its score in tenths, "-" where it has none, "x" where it is the wrong
-    one that a judge without scores names."""
+    """A character per step: 0 to 4 below the threshold, 5 to 9 above, "-" without a score, "x" for
+    the wrong one that a judge without scores names."""
+    unparsed: list[int] = field(default_factory=list)
+    """Critiques without a verdict."""
     chunk_starts: list[int] = field(default_factory=list)
     steps: int = 0
     critiques: int = 0
@@ -91,7 +95,8 @@ class _Index:
         self.category.append(_CATEGORIES.index(one.category))
         self.lowest.append(_short(one.lowest))
         self.certainty.append(_short(one.certainty))
-        self.strip.append(_strip(one))
+        self.strip.append(_strip(one, self.threshold))
+        self.unparsed.append(sum(num_unparsed(step.critiques_K) for step in one.steps_S))
         self.steps += sum(bool(step.critiques_K) or step.score is not None for step in one.steps_S)
         self.critiques += sum(len(step.critiques_K) for step in one.steps_S)
 
@@ -126,6 +131,7 @@ class _Index:
             "lowest": self.lowest,
             "certainty": self.certainty,
             "strip": self.strip,
+            "unparsed": self.unparsed,
             "chunkStarts": self.chunk_starts,
         }
 
@@ -134,7 +140,7 @@ def write_page(folder: Path, shown: Iterable[Shown], about: About) -> Counts:
     """Replaces an older page in `folder`; anything else there is left alone and refused."""
     with _replaced(folder) as fresh:
         (fresh / "data").mkdir()
-        index = _Index()
+        index = _Index(threshold=about.threshold)
         for number, chunk in enumerate(_chunks(shown, index)):
             (fresh / "data" / f"{number:05d}.js").write_bytes(
                 b"rprmShow.chunk(%d, [\n%s\n]);\n" % (number, b",\n".join(chunk))
@@ -174,7 +180,7 @@ def solution_entry(one: Shown) -> dict[str, Any]:
             {
                 "text": text,
                 "gold": gold,
-                "score": _short(step.score),
+                "score": step.score,  # unrounded: which side of the threshold it is on must hold
                 "refused": step.refused,
                 "critiques": [_critique(critique) for critique in step.critiques_K],
             }
@@ -204,15 +210,19 @@ def _short(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def _strip(one: Shown) -> str:
-    tenths = list(map(_tenth, one.steps_S))
-    if one.lowest is None and one.prediction is not None and 0 <= one.prediction < len(tenths):
-        tenths[one.prediction] = "x"
-    return "".join(tenths)
+def _strip(one: Shown, threshold: float) -> str:
+    letters = [_letter(step.score, threshold) for step in one.steps_S]
+    if one.lowest is None and one.prediction is not None and 0 <= one.prediction < len(letters):
+        letters[one.prediction] = "x"
+    return "".join(letters)
 
 
-def _tenth(step: StepView) -> str:
-    return "-" if step.score is None else str(min(int(step.score * 10), 9))
+def _letter(score: float | None, threshold: float) -> str:
+    if score is None:
+        return "-"
+    if is_error(score, threshold):
+        return str(min(int(score / threshold * 5), 4))
+    return str(5 + min(int((score - threshold) / max(1 - threshold, 1e-9) * 5), 4))
 
 
 @contextmanager
@@ -226,12 +236,22 @@ def _replaced(folder: Path) -> Iterator[Path]:
     fresh.mkdir()
     try:
         yield fresh
-        if folder.exists():
-            folder.rename(older)
-        fresh.rename(folder)
+        _swap(folder, fresh, older)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(older, ignore_errors=True)
+    shutil.rmtree(older, ignore_errors=True)
+
+
+def _swap(folder: Path, fresh: Path, older: Path) -> None:
+    """The older page is kept aside until the fresh one stands, and put back if it cannot."""
+    if folder.exists():
+        folder.rename(older)
+    try:
+        fresh.rename(folder)
+    except OSError:
+        if older.exists():
+            older.rename(folder)
+        raise
 
 
 def _refuse_strangers(folder: Path) -> None:

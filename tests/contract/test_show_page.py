@@ -189,6 +189,29 @@ def test_a_filter_leaves_one_kind_and_a_sort_orders_it(page: Page) -> None:
         "rprmShow.data.lowest[rprmShow.data.ids.indexOf(one.textContent)])"
     )
     assert lowest == sorted(lowest)
+    set_value(page, "sort", "unparsed")
+    counts = page.js(
+        "[...document.querySelectorAll('.item .id')].map((one) => "
+        "rprmShow.data.unparsed[rprmShow.data.ids.indexOf(one.textContent)])"
+    )
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_theme_and_keys_are_as_a_person_chose_them(page: Page) -> None:
+    page.js("document.getElementById('theme').click()")
+    assert page.js("getComputedStyle(document.documentElement).colorScheme") == "light"
+    page.js("document.getElementById('theme').click()")
+    assert page.js("getComputedStyle(document.documentElement).colorScheme") == "dark"
+    page.js("document.getElementById('theme').click()")
+    page.press("?")
+    assert page.js("document.getElementById('help').open")
+    page.js("document.getElementById('keys-on').click()")
+    page.js("document.getElementById('help').close()")
+    page.press("j")
+    page.js("document.getElementById('keys-on').click()")
+    shows(page, "gsm8k-0")
+    page.press("j")
+    shows(page, "math-1")
 
 
 def test_search_looks_into_problems_and_ids_and_can_be_cleared(page: Page) -> None:

@@ -19,7 +19,8 @@ rprmShow.makeList = ({ onMove, onPick }) => {
     for (let index = 0; index < data.ids.length; index += 1) {
       if (category >= 0 && data.category[index] !== category) continue;
       if (subset >= 0 && data.subset[index] !== subset) continue;
-      if (hits && !hits[data.problem[index]] && !data.ids[index].toLowerCase().includes(wanted)) continue;
+      if (hits && !hits[data.problem[index]] && !data.ids[index].toLowerCase().includes(wanted))
+        continue;
       list.matching.push(index);
     }
     order(list.matching, sort);
@@ -29,15 +30,22 @@ rprmShow.makeList = ({ onMove, onPick }) => {
     draw();
   };
 
-  // Solutions without the value come last, in either direction.
+  const orders = {
+    certain: (index) => negative(data.certainty[index]),
+    uncertain: (index) => data.certainty[index],
+    lowest: (index) => data.lowest[index],
+    unparsed: (index) => -data.unparsed[index],
+  };
+  const negative = (value) => (value == null ? null : -value);
+
+  // By a key, the smallest first; solutions without one come last, equal ones as in the run.
   const order = (indices, sort) => {
-    const column = sort === "lowest" ? data.lowest : data.certainty;
-    if (sort === "run") return;
-    const sign = sort === "certain" ? -1 : 1;
-    const key = (index) => (column[index] == null ? Infinity : sign * column[index]);
+    const key = orders[sort];
+    if (!key) return;
+    const keys = new Map(indices.map((index) => [index, key(index) ?? Infinity]));
     indices.sort((a, b) => {
-      const [one, other] = [key(a), key(b)];
-      return one === other ? a - b : (one < other ? -1 : 1);
+      const [one, other] = [keys.get(a), keys.get(b)];
+      return one === other ? a - b : one < other ? -1 : 1;
     });
   };
 
@@ -70,8 +78,13 @@ rprmShow.makeList = ({ onMove, onPick }) => {
     const made = element(
       "div",
       {
-        id: `row-${at}`, class: `item ${kind}`, role: "option", "aria-selected": at === list.at ? "true" : "false",
-        "aria-posinset": at + 1, "aria-setsize": list.matching.length, on: { click: () => onPick(at) },
+        id: `row-${at}`,
+        class: `item ${kind}`,
+        role: "option",
+        "aria-selected": at === list.at ? "true" : "false",
+        "aria-posinset": at + 1,
+        "aria-setsize": list.matching.length,
+        on: { click: () => onPick(at) },
       },
       element("span", { class: "id", text: data.ids[index] }),
       element("span", { class: "kind", text: words[kind][0] }),
@@ -82,19 +95,33 @@ rprmShow.makeList = ({ onMove, onPick }) => {
     return made;
   };
 
-  const moves = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8, Home: -Infinity, End: Infinity };
+  const moves = {
+    ArrowDown: 1,
+    ArrowUp: -1,
+    PageDown: 8,
+    PageUp: -8,
+    Home: -Infinity,
+    End: Infinity,
+  };
   box.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !list.matching.length) return;
-    if (event.key === "Enter") { onPick(list.at); return; }
+    if (event.key === "Enter") {
+      onPick(list.at);
+      return;
+    }
     if (!(event.key in moves)) return;
     event.preventDefault();
     onMove(Math.min(Math.max(list.at + moves[event.key], 0), list.matching.length - 1));
   });
   let waiting = 0;
-  box.addEventListener("scroll", () => {
-    cancelAnimationFrame(waiting);
-    waiting = requestAnimationFrame(draw);
-  }, { passive: true });
+  box.addEventListener(
+    "scroll",
+    () => {
+      cancelAnimationFrame(waiting);
+      waiting = requestAnimationFrame(draw);
+    },
+    { passive: true },
+  );
   new ResizeObserver(draw).observe(box);
   return list;
 };

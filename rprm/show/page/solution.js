@@ -47,15 +47,34 @@ rprmShow.makeSolution = () => {
 
   const heading = (index) => {
     const kind = data.categories[data.category[index]];
-    const origin = [data.subsets[data.subset[index]], solution.generator].filter(Boolean).join(" · ");
+    const origin = [data.subsets[data.subset[index]], solution.generator]
+      .filter(Boolean)
+      .join(" · ");
     return [
-      element("h2", { id: "heading" },
-        element("span", { text: data.ids[index] }), " ",
-        element("span", { class: `badge ${kind}`, text: words[kind][0] })),
+      element(
+        "h2",
+        { id: "heading" },
+        element("span", { text: data.ids[index] }),
+        " ",
+        element("span", { class: `badge ${kind}`, text: words[kind][0] }),
+      ),
       origin ? element("p", { class: "origin", text: origin }) : null,
-      element("p", { class: "verdict" },
-        element("span", {}, "Label: ", element("strong", { text: called(data.label[index], "unknown") })),
-        element("span", {}, "Judge: ", element("strong", { text: called(data.prediction[index], unknown()) }))),
+      element(
+        "p",
+        { class: "verdict" },
+        element(
+          "span",
+          {},
+          "Label: ",
+          element("strong", { text: called(data.label[index], "unknown") }),
+        ),
+        element(
+          "span",
+          {},
+          "Judge: ",
+          element("strong", { text: called(data.prediction[index], unknown()) }),
+        ),
+      ),
       solution.answer ? element("p", { class: "origin", text: solution.answer }) : null,
     ].filter(Boolean);
   };
@@ -68,7 +87,8 @@ rprmShow.makeSolution = () => {
   const scoreless = () => solution.steps.every((one) => one.score == null);
 
   const unknown = () => {
-    if (solution.texts.length && scoreless()) return "unknown, no step could be read from what it wrote";
+    if (solution.texts.length && scoreless())
+      return "unknown, no step could be read from what it wrote";
     const at = solution.steps.findIndex((one) => one.score == null);
     return at < 0 ? "unknown" : `unknown, step ${at + 1} has no score`;
   };
@@ -79,24 +99,42 @@ rprmShow.makeSolution = () => {
     return [element("h3", { text: "Problem" }), element("div", { class: "text problem", text })];
   };
 
-  const steps = (index) => element("section", { "aria-labelledby": "steps-title" },
-    element("h3", { id: "steps-title", text: count(solution.steps.length, "step") }),
-    element("ol", { class: "steps" }, ...solution.steps.map((one, at) => step(index, one, at))));
+  const steps = (index) =>
+    element(
+      "section",
+      { "aria-labelledby": "steps-title" },
+      element("h3", { id: "steps-title", text: count(solution.steps.length, "step") }),
+      element("ol", { class: "steps" }, ...solution.steps.map((one, at) => step(index, one, at))),
+    );
 
   const step = (index, one, at) => {
-    const level = one.score == null ? beliefs(data.strip[index])[at] : belief(one.score, data.threshold);
+    const level =
+      one.score == null ? beliefs(data.strip[index])[at] : belief(one.score, data.threshold);
     const toggle = () => (shown.step === at ? close() : shown.open(at));
-    const line = element("div", { class: "line" },
+    const line = element(
+      "div",
+      { class: "line" },
       element("span", { class: "number", "aria-hidden": "true", text: at + 1 }),
       element("div", { class: "text", text: one.text || "(its text is not in this run)" }),
-      element("div", { class: "meta" }, score(one), ...tags(index, one, at), ...opener(one, at, toggle)));
+      element(
+        "div",
+        { class: "meta" },
+        score(one),
+        ...tags(index, one, at),
+        ...opener(one, at, toggle),
+      ),
+    );
     const critiques = one.critiques.length > 0;
     const clicked = (event) => {
       if (event.target.closest("button") || !getSelection().isCollapsed) return;
       toggle();
     };
     if (critiques) line.addEventListener("click", clicked);
-    const made = element("li", { id: `step-${at}`, class: critiques ? "step can-open" : "step" }, line);
+    const made = element(
+      "li",
+      { id: `step-${at}`, class: critiques ? "step can-open" : "step" },
+      line,
+    );
     made.style.setProperty("--colour", colour(level));
     if (level == null) made.classList.add("unjudged");
     return made;
@@ -105,12 +143,18 @@ rprmShow.makeSolution = () => {
   const score = (one) => {
     if (one.score != null) {
       const wrong = one.score < data.threshold;
-      return element("span", { class: "score" },
-        element("b", { text: one.score.toFixed(2) }), wrong ? " wrong" : " right");
+      return element(
+        "span",
+        { class: "score" },
+        element("b", { text: one.score.toFixed(2) }),
+        wrong ? " wrong" : " right",
+      );
     }
     if (one.refused) return element("span", { class: "score", text: `refused: ${one.refused}` });
     const named = data.prediction[shown.index] != null || solution.texts.length;
-    return named && scoreless() && !one.critiques.length ? null : element("span", { class: "score", text: one.critiques.length ? "no score" : "not judged" });
+    return named && scoreless() && !one.critiques.length
+      ? null
+      : element("span", { class: "score", text: one.critiques.length ? "no score" : "not judged" });
   };
 
   const tags = (index, one, at) => {
@@ -126,15 +170,26 @@ rprmShow.makeSolution = () => {
     const strip = element("span", { class: "strip", "aria-hidden": "true" });
     if (one.critiques.length <= MAX_CELLS) {
       strip.style.width = `${one.critiques.length * 9}px`;
-      strip.style.backgroundImage = cells(one.critiques.map((critique) => colour(critiqueBelief(critique))));
+      strip.style.backgroundImage = cells(
+        one.critiques.map((critique) => colour(critiqueBelief(critique))),
+      );
     }
-    return [element("button",
-      {
-        type: "button", class: "opener", id: `open-${at}`, "aria-expanded": "false",
-        "aria-controls": `critiques-${at}`, "aria-label": `Step ${at + 1}: ${tally(one.critiques)}`,
-        on: { click: toggle },
-      },
-      strip, element("span", { text: tally(one.critiques) }))];
+    return [
+      element(
+        "button",
+        {
+          type: "button",
+          class: "opener",
+          id: `open-${at}`,
+          "aria-expanded": "false",
+          "aria-controls": `critiques-${at}`,
+          "aria-label": `Step ${at + 1}: ${tally(one.critiques)}`,
+          on: { click: toggle },
+        },
+        strip,
+        element("span", { text: tally(one.critiques) }),
+      ),
+    ];
   };
 
   const critiqueBelief = ([verdict, pYes]) => {
@@ -160,11 +215,33 @@ rprmShow.makeSolution = () => {
     const groups = alike(critiques);
     const characters = groups.reduce((sum, group) => sum + group.text.length, 0);
     const open = allOpen ?? characters <= SHORT_CHARACTERS;
-    holder.append(element("div", { class: "critiques", id: `critiques-${at}`, role: "region", "aria-label": `Critiques of step ${at + 1}` },
-      element("div", { class: "bar" },
-        element("span", { text: `${count(critiques.length, "critique")}${groups.length < critiques.length ? `, ${groups.length} different` : ""}` }),
-        element("button", { type: "button", "aria-keyshortcuts": "e", text: "Open or close all", on: { click: shown.toggleAll } })),
-      ...groups.map((group, number) => critique(group, open || (allOpen === null && number === 0)))));
+    holder.append(
+      element(
+        "div",
+        {
+          class: "critiques",
+          id: `critiques-${at}`,
+          role: "region",
+          "aria-label": `Critiques of step ${at + 1}`,
+        },
+        element(
+          "div",
+          { class: "bar" },
+          element("span", {
+            text: `${count(critiques.length, "critique")}${groups.length < critiques.length ? `, ${groups.length} different` : ""}`,
+          }),
+          element("button", {
+            type: "button",
+            "aria-keyshortcuts": "e",
+            text: "Open or close all",
+            on: { click: shown.toggleAll },
+          }),
+        ),
+        ...groups.map((group, number) =>
+          critique(group, open || (allOpen === null && number === 0)),
+        ),
+      ),
+    );
   };
 
   const close = () => {
@@ -191,17 +268,35 @@ rprmShow.makeSolution = () => {
 
   const critique = (group, open) => {
     const { verdict, samples, tokens, text, cause } = group;
-    const word = verdict == null ? `no verdict: ${CAUSES[cause] ?? cause.replaceAll("_", " ")}` : (verdict ? "yes" : "no");
-    const style = verdict == null ? "none" : (verdict ? "yes" : "no");
+    const word =
+      verdict == null
+        ? `no verdict: ${CAUSES[cause] ?? cause.replaceAll("_", " ")}`
+        : verdict
+          ? "yes"
+          : "no";
+    const style = verdict == null ? "none" : verdict ? "yes" : "no";
     const times = samples.length > 1 ? `${samples.length} times: ` : "";
-    return element("details", { class: `critique ${style}`, open },
-      element("summary", {},
+    return element(
+      "details",
+      { class: `critique ${style}`, open },
+      element(
+        "summary",
+        {},
         element("b", { text: word }),
         group.pYes.length ? element("span", { text: `P(Yes) ${range(group.pYes)}` }) : null,
-        element("span", { class: "small", text: `${times}${samples.map((sample) => `#${sample}`).join(" ")}` }),
+        element("span", {
+          class: "small",
+          text: `${times}${samples.map((sample) => `#${sample}`).join(" ")}`,
+        }),
         element("span", { class: "small", text: count(tokens, "token") }),
-        element("span", { class: "small ending", "aria-hidden": "true", text: text.trimEnd().slice(-90) })),
-      element("div", { class: "text", text: text || "(it wrote nothing)" }));
+        element("span", {
+          class: "small ending",
+          "aria-hidden": "true",
+          text: text.trimEnd().slice(-90),
+        }),
+      ),
+      element("div", { class: "text", text: text || "(it wrote nothing)" }),
+    );
   };
 
   const range = (values) => {
@@ -214,9 +309,14 @@ rprmShow.makeSolution = () => {
     if (!solution.texts.length) return [];
     return [
       element("h3", { text: "What the judge wrote" }),
-      ...solution.texts.map((text, number) => element("details", { class: "critique", open: number === 0 },
-        element("summary", { text: `Answer ${number + 1} of ${solution.texts.length}` }),
-        element("div", { class: "text", text }))),
+      ...solution.texts.map((text, number) =>
+        element(
+          "details",
+          { class: "critique", open: number === 0 },
+          element("summary", { text: `Answer ${number + 1} of ${solution.texts.length}` }),
+          element("div", { class: "text", text }),
+        ),
+      ),
     ];
   };
 

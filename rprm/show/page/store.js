@@ -18,24 +18,29 @@ window.rprmShow = (() => {
   const arrived = new Map(); // number -> solutions, between a script's call and its load event
   const show = { data: null };
 
-  show.index = (data) => { show.data = data; };
-  show.chunk = (number, solutions) => { arrived.set(number, solutions); };
+  show.index = (data) => {
+    show.data = data;
+  };
+  show.chunk = (number, solutions) => {
+    arrived.set(number, solutions);
+  };
 
-  const load = (number) => new Promise((resolve, reject) => {
-    const name = `data/${String(number).padStart(5, "0")}.js`;
-    const script = document.createElement("script");
-    script.src = policy.createScriptURL(name);
-    const settle = () => {
-      script.remove();
-      const solutions = arrived.get(number);
-      arrived.delete(number);
-      if (solutions) resolve(solutions);
-      else reject(new Error(`${name} could not be loaded. Is the folder complete?`));
-    };
-    script.onload = settle;
-    script.onerror = settle;
-    document.head.append(script);
-  });
+  const load = (number) =>
+    new Promise((resolve, reject) => {
+      const name = `data/${String(number).padStart(5, "0")}.js`;
+      const script = document.createElement("script");
+      script.src = policy.createScriptURL(name);
+      const settle = () => {
+        script.remove();
+        const solutions = arrived.get(number);
+        arrived.delete(number);
+        if (solutions) resolve(solutions);
+        else reject(new Error(`${name} could not be loaded. Is the folder complete?`));
+      };
+      script.onload = settle;
+      script.onerror = settle;
+      document.head.append(script);
+    });
 
   const chunkOf = (index) => {
     const starts = show.data.chunkStarts;
@@ -43,7 +48,8 @@ window.rprmShow = (() => {
     let high = starts.length;
     while (high - low > 1) {
       const middle = (low + high) >> 1;
-      if (starts[middle] <= index) low = middle; else high = middle;
+      if (starts[middle] <= index) low = middle;
+      else high = middle;
     }
     return low;
   };
@@ -76,13 +82,33 @@ window.rprmShow = (() => {
   };
 
   show.words = {
-    "missed-error": ["missed error", "missed errors", "A step is wrong by the label; the judge calls none wrong."],
-    "false-alarm": ["false alarm", "false alarms", "Every step is right by the label; the judge calls one wrong."],
-    "wrong-place": ["wrong place", "wrong place", "Label and judge call different steps the first wrong one."],
-    unparsed: ["unparsed", "unparsed", "Unknown: a step without a score comes before any that the judge calls wrong."],
+    "missed-error": [
+      "missed error",
+      "missed errors",
+      "A step is wrong by the label; the judge calls none wrong.",
+    ],
+    "false-alarm": [
+      "false alarm",
+      "false alarms",
+      "Every step is right by the label; the judge calls one wrong.",
+    ],
+    "wrong-place": [
+      "wrong place",
+      "wrong place",
+      "Label and judge call different steps the first wrong one.",
+    ],
+    unparsed: [
+      "unparsed",
+      "unparsed",
+      "Unknown: a step without a score comes before any that the judge calls wrong.",
+    ],
     right: ["right", "right", "Label and judge agree."],
     flagged: ["error found", "error found", "There is no label; the judge calls a step wrong."],
-    passed: ["no error found", "no error found", "There is no label; the judge calls no step wrong."],
+    passed: [
+      "no error found",
+      "no error found",
+      "There is no label; the judge calls no step wrong.",
+    ],
   };
 
   show.count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
@@ -94,21 +120,23 @@ window.rprmShow = (() => {
     return Math.round(below ? 50 * part * 0.9 : 55 + 45 * part);
   };
 
-  show.colour = (belief) => (belief == null
-    ? "var(--none)"
-    : `color-mix(in oklab, var(--right) ${belief}%, var(--wrong))`);
+  show.colour = (belief) =>
+    belief == null ? "var(--none)" : `color-mix(in oklab, var(--right) ${belief}%, var(--wrong))`;
 
   // Of every step of a solution, from its short form in the index.
-  show.beliefs = (strip) => [...strip].map((letter) => {
-    if (letter === "-") return null;
-    return letter === "x" ? 0 : show.belief((Number(letter) + 0.5) / 10, show.data.threshold);
-  });
+  show.beliefs = (strip) =>
+    [...strip].map((letter) => {
+      if (letter === "-") return null;
+      return letter === "x" ? 0 : Number(letter) * 10 + 5;
+    });
 
   // A row of cells as one background, so that it costs one node however many there are.
   show.cells = (colours) => {
     const width = 100 / colours.length;
     const stops = colours.map((colour, at) => {
-      const [from, gap, to] = [at, at + 0.86, at + 1].map((place) => `${(place * width).toFixed(2)}%`);
+      const [from, gap, to] = [at, at + 0.86, at + 1].map(
+        (place) => `${(place * width).toFixed(2)}%`,
+      );
       return `${colour} ${from} ${gap}, transparent ${gap} ${to}`;
     });
     return `linear-gradient(to right, ${stops.join(", ")})`;

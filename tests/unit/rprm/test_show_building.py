@@ -231,6 +231,14 @@ def test_a_page_that_fails_half_way_leaves_the_old_one(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["page"]
 
 
+def test_colours_keep_to_their_side_of_the_threshold(tmp_path: Path) -> None:
+    near = [Critique(text="", verdict=Verdict.NO, p_yes=p, num_tokens=1) for p in (0.60999, 0.61)]
+    found = shown(solution(steps=2), [near[0]], [near[1]], reading=Reading(threshold=0.61))
+    write_page(tmp_path / "page", [found], About(title="run", threshold=0.61))
+    assert read_index(tmp_path / "page")["strip"] == ["45"]
+    assert [one["score"] for one in solution_entry(found)["steps"]] == [0.60999, 0.61]
+
+
 def read_index(folder: Path) -> dict[str, list[object]]:
     text = (folder / "data" / "index.js").read_text()
     found: dict[str, list[object]] = json.loads(text[len("rprmShow.index(") : -len(");\n")])
