@@ -12,7 +12,6 @@ from typing import Annotated
 
 import typer
 
-from rprm import options as opt
 from rprm.comparing import markdown, page, terminal
 from rprm.comparing.as_json import as_dict
 from rprm.comparing.building import K_CURVE, Wanted, belongs, build, views_of
@@ -46,8 +45,8 @@ Runs = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[RUN…]",
-        help="A campaign, a measuring stage or an artifact of the store, or the FILE.json of "
-        "`rprm score … --json`; NAME=RUN calls it NAME.",
+        help="A campaign (or its file), a measuring stage or an artifact of the store, or the "
+        "FILE.json of `rprm score … --json`; NAME=RUN calls it NAME.",
         show_default=False,
     ),
 ]
@@ -90,6 +89,15 @@ LookAs = Annotated[
     Look | None,
     typer.Option("--format", help="[default: by the name of --output, else terminal]"),
 ]
+StoreUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        envvar="RPRM_STORE",
+        metavar="URL",
+        help="Where runs are looked up: a folder, s3://…, gs://…, az://…  [default: .rprm/store]",
+    ),
+]
 OutputFile = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there.")
 ]
@@ -107,7 +115,7 @@ def compare(  # noqa: PLR0913  every knob of the table, for a person to turn
     accuracies: Accuracies = False,
     look: LookAs = None,
     output: OutputFile = None,
-    store: opt.StoreUrl = None,
+    store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Put our runs beside the published numbers, with intervals and the source of each number.
@@ -129,11 +137,15 @@ def compare(  # noqa: PLR0913  every knob of the table, for a person to turn
     """
     name = benchmark.value if benchmark else ""
     measured = measure(runs or (), Choice(store=store, k=critiques, benchmark=name))
-    wanted = Wanted(
-        systems=systems or (), baseline=baseline or "", accuracies=accuracies or as_json
-    )
     names = [name] if name else views_of(measured)
+    wanted = Wanted(
+        systems=systems or (),
+        baseline=baseline or "",
+        accuracies=accuracies or as_json,
+        lenient=len(names) > 1,
+    )
     views = [build(one, load_published(), measured, wanted) for one in names]
+    _check_found(views, wanted)
     chosen = look or (SUFFIXES.get(output.suffix.lower()) if output else None) or Look.TERMINAL
     text = _json(views) if as_json else _rendered(views, chosen, to_file=output is not None)
     if output is None:
@@ -166,9 +178,10 @@ def measure(runs: Sequence[str], choice: Choice) -> list[Measured]:
 
 def _of_run(run: str, choice: Choice) -> list[Measured]:
     label, rest = _named(run)
-    if rest.endswith(".json") or Path(rest).is_file():
+    if rest.endswith(".json"):
         return read_result(Path(rest), name=label or Path(rest).stem)
-    artifacts = find_artifacts(rest, store=choice.store)
+    name = Path(rest).stem if rest.endswith((".yaml", ".yml")) else rest
+    artifacts = find_artifacts(name, store=choice.store)
     if choice.benchmark == K_CURVE:
         return [one.renamed(label, alone=False) for one in measured_at_every_k(artifacts)]
     measured = measured_by(artifacts, k=choice.k)
@@ -187,6 +200,15 @@ def _check_shown(run: str, measured: Sequence[Measured], name: str) -> None:
         fits = views_of(measured) if measured else []
         fix = f"use --benchmark {fits[0]}, or leave it out" if fits else "leave it out"
         raise BadInput(f"{run} has no line in {name}.", fix=fix)
+
+
+def _check_found(views: Sequence[View], wanted: Wanted) -> None:
+    """With several tables a name need be in one of them only."""
+    lines = [line.label for view in views for line in view.lines]
+    if wanted.baseline and not any(view.baseline for view in views):
+        raise BadInput(
+            f"no line of any table is called {wanted.baseline!r}.", fix=f"lines: {', '.join(lines)}"
+        )
 
 
 def _json(views: Sequence[View]) -> str:

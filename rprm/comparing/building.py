@@ -40,6 +40,8 @@ class Wanted:
     accuracies: bool = False
     """Show the two accuracies beside each F1."""
     resamples: int = 2000
+    lenient: bool = False
+    """A name may be of another table that is shown beside this one."""
 
 
 def views_of(measured: Sequence[Measured]) -> list[str]:
@@ -69,13 +71,13 @@ def build(name: str, published: Published, measured: Sequence[Measured], wanted:
     tables = [(published.table(name), "")]
     if name in WITH_JUDGE:
         tables.insert(0, (published.table("policy"), ALONE))
-    drafts = published_drafts(published, tables, wanted.systems)
+    drafts = published_drafts(published, tables, wanted.systems, lenient=wanted.lenient)
     ours = [one for one in measured if belongs(one, name)]
     drafts += our_drafts(ours, tables, resamples=wanted.resamples)
     if not drafts:
         raise BadInput(f"there is nothing to show of {name}.", fix="name a run, or --systems")
     drafts = drafts if tables[-1][0].axis else _in_order(drafts, headline)
-    base = _baseline(drafts, wanted.baseline) if wanted.baseline else None
+    base = _baseline(drafts, wanted) if wanted.baseline else None
     notes = Notes()
     columns = _columns(tables[-1][0], drafts, accuracies=wanted.accuracies)
     lines = tuple(_line(draft, base, columns, notes, headline) for draft in drafts)
@@ -120,12 +122,15 @@ def _in_order(drafts: Sequence[Draft], headline: str) -> list[Draft]:
 # --- lines ----------------------------------------------------------------------------------------
 
 
-def _baseline(drafts: Sequence[Draft], wanted: str) -> Draft:
+def _baseline(drafts: Sequence[Draft], by: Wanted) -> Draft | None:
     """Exact, else the only one that the pattern matches."""
+    wanted = by.baseline
     exact = [draft for draft in drafts if draft.label.lower() == wanted.lower()]
     found = exact or [draft for draft in drafts if matches(draft.label, wanted)]
     if len(found) == 1:
         return found[0]
+    if not found and by.lenient:
+        return None
     names = [draft.label for draft in drafts]
     if not found:
         near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.4)

@@ -52,9 +52,11 @@ class Draft:
 # --- published lines ------------------------------------------------------------------------------
 
 
-def published_drafts(published: Published, tables: Tables, patterns: Sequence[str]) -> list[Draft]:
+def published_drafts(
+    published: Published, tables: Tables, patterns: Sequence[str], *, lenient: bool = False
+) -> list[Draft]:
     rows = [(table, group, row) for table, group in tables for row in table.rows]
-    chosen = _chosen(rows, patterns)
+    chosen = _chosen(rows, patterns, lenient=lenient)
     return [
         Draft(
             label=_label(table, row),
@@ -75,7 +77,7 @@ def _label(table: Table, row: Row) -> str:
 
 
 def _chosen(
-    rows: Sequence[tuple[Table, str, Row]], patterns: Sequence[str]
+    rows: Sequence[tuple[Table, str, Row]], patterns: Sequence[str], *, lenient: bool
 ) -> list[tuple[Table, str, Row]]:
     """Lines of a named group stay, whatever is asked for beside them."""
     if not patterns:
@@ -84,7 +86,7 @@ def _chosen(
         return []
     names = list(dict.fromkeys(row.system for _, group, row in rows if not group))
     for pattern in patterns:
-        if not any(matches(name, pattern) for name in names):
+        if not lenient and not any(matches(name, pattern) for name in names):
             near = difflib.get_close_matches(pattern, names, n=1, cutoff=0.4)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise BadInput(

@@ -87,6 +87,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 def test_a_campaign_is_all_that_its_last_run_measured(place: Place) -> None:
     assert set(place.rows("judges")) == {"sft", "dpo", "few"}
+    assert place.rows("any/where/judges.yaml") == place.rows("judges")
     events = list(read_events(place.folder / ".rprm" / "runs" / "judges" / "events.jsonl"))
     assert {"stage_sealed"} <= {event["event"] for event in events}
 

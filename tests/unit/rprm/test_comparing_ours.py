@@ -234,3 +234,13 @@ def test_a_curve_over_k_has_every_k_that_was_measured() -> None:
     assert last is not None
     assert last.difference.low > 0
     assert line(view, "R-PRM-7B-DPO, K = 32").gain is not None
+
+
+def test_with_several_tables_a_name_need_be_in_one_of_them_only() -> None:
+    found = measured_by([solver("dpo", {"best_of_n": 0.3}), judge("dpo", outcome_rows(0.7))])
+    views = [
+        table(found, name, systems=["GPT-4o"], baseline="GPT-4o", lenient=True)
+        for name in views_of(found)
+    ]
+    assert [view.baseline for view in views] == ["GPT-4o", ""]
+    assert {one.label for one in views[1].lines if not one.group} == {"dpo"}
