@@ -12,13 +12,14 @@ import difflib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rprm.comparing.measured import Artifact, is_measuring
-from rprm.errors import BadInput
+from rprm.errors import BadInput, RprmError
 from rprm.stored import DEFAULT_STORE, Store, location_of
 
 LABELLED = ("solutions", "items")
@@ -99,11 +100,17 @@ class ArtifactStore(Store):
 
 def find_artifacts(name: str, *, store: str | None) -> list[Artifact]:
     """Raises BadInput that says what there is."""
-    if location := location_of(name):
-        root = store if store and location.root == "." else location.root
-        view = ArtifactStore(root)
+    location = location_of(name)
+    if location is None:
+        view = _open(store)
+        with _explained(view.url):
+            return _named(view, name)
+    view = ArtifactStore(store if store and location.root == "." else location.root)
+    with _explained(view.url):
         return [view.artifact(_measuring(view, location.address, name))]
-    view = _open(store)
+
+
+def _named(view: ArtifactStore, name: str) -> list[Artifact]:
     if (campaign := _of_campaign(view, name)) is not None:
         return [view.artifact(one) for one in campaign]
     if "-" in name and (found := view.read(name)) is not None and found.measures:
@@ -114,6 +121,21 @@ def find_artifacts(name: str, *, store: str | None) -> list[Artifact]:
     if not chosen and not partial:
         raise _unknown(name, view, sealed)
     return [view.artifact(one) for one in chosen or _newest_of_points(partial)]
+
+
+@contextmanager
+def _explained(url: str) -> Iterator[None]:
+    """Translate a store library's errors."""
+    from obstore.exceptions import BaseError
+
+    try:
+        yield
+    except (BaseError, OSError, ValueError) as error:
+        line = (str(error).splitlines() or ["unknown error"])[0]
+        raise RprmError(
+            f"could not read {url}: {line[:300].rstrip(' .')}.",
+            fix="check the url, the network and the credentials; damaged artifacts run again",
+        ) from error
 
 
 def _open(store: str | None) -> ArtifactStore:

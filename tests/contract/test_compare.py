@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -21,7 +22,7 @@ from rprm.comparing.finding import ArtifactStore, find_artifacts
 from rprm.data.prmbench import load_prmbench
 from rprm.data.processbench import load_processbench
 from rprm.data.sources import DATA_VARIABLE, DEFAULT_DATA
-from rprm.errors import BadInput
+from rprm.errors import BadInput, RprmError
 from rprm.published.reading import load_published
 from tests.contract.in_process import Ran, run_in_process
 
@@ -156,6 +157,15 @@ def test_an_artifact_that_measures_nothing_is_told(place: Place) -> None:
         place.compare(f"{place.store}/artifacts/{address}")
     with pytest.raises(BadInput, match="no finished artifact"):
         place.compare(f"{place.store}/artifacts/rows-0")
+
+
+def test_an_artifact_whose_rows_are_gone_is_told(place: Place, tmp_path: Path) -> None:
+    address = place.ran.stages["bench-dpo"].address
+    copy = tmp_path / "store" / "artifacts" / address
+    shutil.copytree(Path(place.store) / "artifacts" / address, copy)
+    shutil.rmtree(copy / "shards")
+    with pytest.raises(RprmError, match=r"could not read .*store"):
+        place.compare(str(copy))
 
 
 def test_a_file_is_written_in_the_format_of_its_name(place: Place, tmp_path: Path) -> None:
