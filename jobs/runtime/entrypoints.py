@@ -27,6 +27,8 @@ class EntryPoint:
     kind: Kind
     version: str
     preload: tuple[str, ...]
+    pace: tuple[str, ...] = ()
+    """Params that change how fast, never what: they stay out of the address."""
 
     def params(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """Validated params with defaults filled in, as JSON values.  Raises EntryPointError with
@@ -68,12 +70,19 @@ def load(run: str) -> EntryPoint:
             f"{run!r} is not a stage: it lacks {', '.join(missing)}.",
             fix="a stage class has kind, version, Params and run; see CONTRIBUTING.",
         )
+    pace = tuple(getattr(cls, "pace", ()))
+    if unknown := [name for name in pace if name not in cls.Params.model_fields]:
+        raise EntryPointError(
+            f"{run!r} names {', '.join(unknown)} as its pace, and has no such params.",
+            fix="name params of the stage in `pace`.",
+        )
     return EntryPoint(
         run=run,
         cls=cls,
         kind=cls.kind,
         version=str(cls.version),
         preload=tuple(getattr(cls, "preload", ())),
+        pace=pace,
     )
 
 

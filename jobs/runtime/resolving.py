@@ -108,7 +108,7 @@ def _resolve_one(node: Node, entry: EntryPoint, done: Mapping[str, Resolved]) ->
         address=address(
             node=node.of_kind(entry.kind),
             version=entry.version,
-            params=params,
+            params={name: value for name, value in params.items() if name not in entry.pace},
             inputs={name: [_identity(ref) for ref in refs] for name, refs in inputs.items()},
             digests=digests,
         ),

@@ -48,6 +48,12 @@ class Critic:
     version: ClassVar[str] = "1"
     preload: ClassVar[tuple[str, ...]] = ("rprm.peers.critic",)
 
+    pace: ClassVar[tuple[str, ...]] = (
+        *("max_in_flight", "deadline_s", "first_wait_s", "longest_wait_s", "patience_s"),
+        *("retry_budget", "batch_solutions"),
+    )
+    """Paid answers are kept when the next run asks faster or slower."""
+
     class Params(StageParams):
         critic: str
         """A known critic such as gpt-4o-2024-08-06, or the Hub id of a model that you serve."""

@@ -6,6 +6,7 @@ A stage is a class named in a campaign (`run: rprm.stages.seed:Seed`):
         kind = "map"            # or "single", "gang"
         version = "1"           # raise it when the same params would give another result
         preload = ("torch",)    # modules worth importing once before workers are forked
+        pace = ("max_in_flight",)    # optional: params that change how fast, never what
         class Params(pydantic.BaseModel): ...          # extra="forbid"
         def __init__(self, params: Params) -> None: ...
         def digests(self) -> Mapping[str, str]: ...    # optional: name -> digest of outside data

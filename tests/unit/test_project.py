@@ -28,7 +28,10 @@ DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 LOCKS = ("run.txt", "dev.txt", "tools.txt")
 CAMPAIGNS = sorted((ROOT / "rprm" / "campaigns").glob("*.yaml"))
 MAX_LINES = 350
-HEAVY = {"torch", "transformers", "trl", "datasets", "accelerate", "mlflow", "matplotlib"}
+HEAVY = {
+    *("torch", "transformers", "trl", "datasets", "accelerate", "mlflow", "matplotlib"),
+    *("math_verify", "sympy", "latex2sympy2_extended"),
+}
 
 SECRETS = {
     "private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
