@@ -33,7 +33,7 @@ def make_page(source: Source, wanted: Wanted, folder: Path) -> Counts:
     about = About(
         title=source.name,
         threshold=reading.threshold,
-        facts=(*source.facts, *_facts(reading, wanted)),
+        facts=tuple({**dict(source.facts), **dict(_facts(reading, wanted))}.items()),
         whole=wanted.only is None and wanted.limit is None,
     )
     return write_page(folder, not_empty(shown, wanted), about)
