@@ -229,11 +229,15 @@ def _letter(score: float | None, threshold: float) -> str:
 def _replaced(folder: Path) -> Iterator[Path]:
     """A fresh folder beside it, that takes its place when all is written."""
     _refuse_strangers(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     token = uuid.uuid4().hex[:8]
     fresh = folder.with_name(f".{folder.name}.{token}.part")
     older = folder.with_name(f".{folder.name}.{token}.old")
-    fresh.mkdir()
+    try:
+        fresh.mkdir(parents=True)
+    except OSError as error:
+        raise BadInput(
+            f"cannot write to {folder}: {error.strerror}.", fix="give another --output"
+        ) from error
     try:
         yield fresh
         _swap(folder, fresh, older)

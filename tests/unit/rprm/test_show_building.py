@@ -214,6 +214,8 @@ def test_a_page_replaces_a_page_and_nothing_else(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="is no page of"):
         write_page(tmp_path / "mine", [one], about)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["mine", "page"]
+    with pytest.raises(BadInput, match=r"cannot write to.*--output"):
+        write_page(tmp_path / "mine" / "thesis.txt" / "page", [one], about)
 
 
 def test_a_page_that_fails_half_way_leaves_the_old_one(tmp_path: Path) -> None:
