@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup quickstart claims dev test s3-server check lint types imports bench locks clean
+.PHONY: help setup quickstart claims dev test s3-server browser check lint types imports bench locks clean
 
 # Without compiled files every worker would parse thousands of modules again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -30,6 +30,9 @@ test: dev s3-server  ## Run the unit and contract tests (PYTEST_ARGS="-k planner
 
 s3-server:  ## Build the S3 server of the contract tests, where Go is installed
 	@tests/contract/install_s3_server.sh || echo "S3 server: going on; its tests are skipped."
+
+browser:  ## Install the browser of the contract tests (Chromium), as root
+	@tests/contract/install_browser.sh || echo "Browser: going on; its tests are skipped."
 
 check: lint types imports  ## Run every check that is not a test
 
