@@ -6,8 +6,12 @@ of weighted rendezvous hashing rather than of a ring: when a replica joins or le
 share of the keys moves, and what one full replica turns away is spread over all others instead of
 falling upon its neighbour.
 
-Load is what a replica was given and has not finished, in tokens: in flight and, where the client
-holds requests back, waiting for it in the client.
+A key that a replica has worked on stays there for as long as the replica carries no more than 1.5
+times its share, whatever its hash says: a warm prefix is worth more than an old order.
+
+Load is what a replica was given and has not finished, in tokens: in flight, and waiting for it in
+the client (`dispatching`).  Choosing among the replicas with a free slot at the time of sending
+would be no routing at all: under load that is the one that finished last.
 """
 
 from __future__ import annotations
@@ -17,13 +21,20 @@ import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
 
 BOUND = 1.25
 """How far above its share a replica may be loaded.  Mirrokni, Thorup and Zadimoghaddam
 (arXiv:1608.01350) prove the bound for any c > 1; 1.25 is kubeai's default and the lower end of
 what HAProxy's manual calls reasonable."""
+STAY = 1.5
+"""The same for a replica that has worked on the key.  Best of 1.25, 1.5, 2 and no bound in a
+simulation of judged solutions on 3 and 6 replicas, one of them slow: as good a hit rate as without
+a bound, and no more time than with 1.25."""
 REMEMBERED_KEYS = 65_536
-"""Orders of preference that are kept: those of all solutions under way in one process, by far."""
+"""Keys whose order and replica are kept: more than the solutions under way in any one process."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +74,7 @@ class Router:
         self._loads: dict[str, int] = {}
         self._weights: tuple[tuple[str, float], ...] = ()
         self._orders: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._homes: OrderedDict[str, str] = OrderedDict()
 
     @property
     def loads(self) -> Mapping[str, int]:
@@ -79,21 +91,25 @@ class Router:
         capacity = math.fsum(one.capacity for one in usable)
         total = sum(self._loads.get(one.name, 0) for one in usable) + cost
         fill = {one.name: self._loads.get(one.name, 0) / one.capacity for one in usable}
-        most = self._bound * total / capacity
+        share = total / capacity
+        home = self._homes.get(key)
+        if home in fill and fill[home] <= max(STAY, self._bound) * share:
+            return home
         for name in self._order(key, usable):
-            if fill[name] <= most:
+            if fill[name] <= self._bound * share:
                 return name
         return min(fill, key=lambda name: (fill[name], name))
 
     def lease(self, key: str, cost: int, candidates: Sequence[Candidate]) -> Lease | None:
         name = self.pick(key, cost, candidates)
-        return None if name is None else self.lease_on(name, cost)
+        return None if name is None else self.lease_on(name, key, cost)
 
-    def lease_on(self, name: str, cost: int) -> Lease:
-        """Books the load on this replica, whatever the key would prefer."""
+    def lease_on(self, name: str, key: str, cost: int) -> Lease:
+        """Books the load on this replica, which the key will prefer from now on."""
         if cost < 0:
             raise ValueError(f"a request cannot cost {cost} tokens")
         self._loads[name] = self._loads.get(name, 0) + cost
+        _remember(self._homes, key, name)
         return Lease(self, name, cost)
 
     def _give_back(self, name: str, cost: int) -> None:
@@ -111,10 +127,16 @@ class Router:
             self._orders.clear()
         order = self._orders.get(key)
         if order is None:
-            order = self._orders[key] = preference(key, dict(weights))
-            if len(self._orders) > REMEMBERED_KEYS:
-                self._orders.popitem(last=False)
+            order = preference(key, dict(weights))
+            _remember(self._orders, key, order)
         return order
+
+
+def _remember(memory: OrderedDict[str, T], key: str, value: T) -> None:
+    memory[key] = value
+    memory.move_to_end(key)
+    if len(memory) > REMEMBERED_KEYS:
+        memory.popitem(last=False)
 
 
 def preference(key: str, weights: Mapping[str, float]) -> tuple[str, ...]:
