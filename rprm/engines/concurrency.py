@@ -134,7 +134,8 @@ def step(
         turnover_from=None if now_s - before.seen_s > rules.stall_s else before.turnover_from,
     )
     cut = _worst_cut(before, looked, metrics, rules)
-    if cut is not None and cut.latch > before.latch and in_flight > _floor(before, rules):
+    above_floor = min(in_flight, before.slots) > _floor(before, rules)
+    if cut is not None and cut.latch > before.latch and above_floor:
         return _cut(looked, cut, in_flight, rules)
     if cut is None and before.latch is Latch.NONE:
         looked = replace(looked, hard_before=False)

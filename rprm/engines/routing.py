@@ -113,12 +113,10 @@ class Router:
         return Lease(self, name, cost)
 
     def _give_back(self, name: str, cost: int) -> None:
-        left = self._loads[name] - cost
+        left = self._loads.pop(name, 0) - cost
         assert left >= 0
         if left:
             self._loads[name] = left
-        else:
-            del self._loads[name]
 
     def _order(self, key: str, usable: Sequence[Candidate]) -> tuple[str, ...]:
         weights = tuple(sorted((one.name, one.capacity) for one in usable))
