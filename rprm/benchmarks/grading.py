@@ -4,7 +4,8 @@ Graders     math-verify   symbolic equality by the library of that name (see mat
             qwen          the laxer published one of the Qwen2.5-Math harness (see qwen_grader)
             exact         the same text, spaces around it aside
 Right       at once where both texts come out the same in `answers.normalised`; else if the grader
-            says so.  The reference comes first in a pair: the order matters
+            says so (of two whole numbers it is not asked).  The reference comes first in a pair:
+            the order matters
 Wrong       an empty prediction, one that cannot be read, one that is not equal
 Undecided   the reference could not be read ("unparsed"), the comparison took too long ("timeout"),
             broke its process twice ("crashed"), or a text is longer than any answer ("too_long")
@@ -16,6 +17,7 @@ pairs are graded once.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -31,6 +33,9 @@ OnGraded = Callable[[int], None]
 TIMEOUT_S = 5.0
 MAX_CHARACTERS = 2000
 """Of a text that is handed to a grader; the longest reference of the known sets has 993."""
+
+
+_WHOLE = re.compile(r"\s*-?[0-9]{1,100}\s*")
 
 
 class Grade(StrEnum):
@@ -121,7 +126,11 @@ def at_once(gold: str, prediction: str, *, grader: GraderName) -> Graded | None:
     if max(len(gold), len(prediction)) > MAX_CHARACTERS:
         same = gold.strip() == prediction.strip()
         return RIGHT if same else Graded(grade=Grade.UNDECIDED, cause="too_long")
-    return RIGHT if normalised(gold) == normalised(prediction) else None
+    if normalised(gold) == normalised(prediction):
+        return RIGHT
+    if grader == "math-verify" and _WHOLE.fullmatch(gold) and _WHOLE.fullmatch(prediction):
+        return RIGHT if int(gold) == int(prediction) else WRONG  # the most frequent mistakes
+    return None
 
 
 def _graded(outcome: Outcome) -> Graded:

@@ -6,7 +6,8 @@ Reads    solved, N solutions of every problem; and one of
          optional: model, the judge
 Writes   one row per problem and method: how often the method was right
 Facts    system, benchmark, n, aggregator, critiques, problems, responses, undecided, unjudged,
-         refused (problems that the policy did not solve at all, which are left out), methods, subsets, by_n, differences, policy_tokens, judge_tokens
+         refused (problems that the policy did not attempt: they are left out), methods, subsets,
+         by_n, differences, policy_tokens, judge_tokens
 Metrics  {benchmark}/{subset}/best_of_n and the other methods; …_by_n with n as the step
 """
 

@@ -32,6 +32,8 @@ TABLE = [
     (r"\begin{pmatrix} -1/3 \\ 2 \end{pmatrix}", r"\begin{bmatrix}-\frac13\\2\end{bmatrix}", R),
     (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", "5", W),
     ("7", "8", W),
+    ("025", " 25", R),
+    ("-025", "25", W),
     ("7", "", W),
     ("7", r"\frac{", W),  # a prediction that cannot be read is wrong
     ("No solution : $\\oslash$", "3", U),  # a reference that cannot be read leaves it open
