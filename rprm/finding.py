@@ -22,7 +22,8 @@ from urllib.parse import unquote, urlsplit
 from rprm.data.hub import is_hub_id, parse_hub_name
 from rprm.errors import BadInput
 from rprm.models import BUILTIN, builtin_names, is_small_world, locate_model
-from rprm.stored import DEFAULT_STORE, Location, Store, StoredModel, location_of
+from rprm.sealed import DEFAULT_STORE, Location, Sealed, location_of
+from rprm.stored import ModelStore
 
 REGISTERED = "models:/"
 DEFAULT_TRACKING = ".rprm/mlflow.db"
@@ -55,7 +56,7 @@ def find_model(name: str, *, store: str | None = None) -> FoundModel:
         return FoundModel(name=name, folder=Path(name))
     if location := location_of(name):
         here = store if store and location.root == "." else location.root
-        return _stored(Store(here), location)
+        return _stored(ModelStore(here), location)
     if name.startswith("file://"):
         return find_model(unquote(urlsplit(name).path), store=store)
     if name.startswith("hf://"):
@@ -85,22 +86,22 @@ def _by_path_or_stage(name: str, store: str | None) -> FoundModel:
     raise _unknown(name, store)
 
 
-def _matching(name: str, models: list[StoredModel]) -> list[StoredModel]:
+def _matching(name: str, models: list[Sealed]) -> list[Sealed]:
     """Those of the stage or address; else those whose address begins so."""
     exact = [one for one in models if name in (one.address, one.stage)]
     partial = "-" in name and [one for one in models if one.address.startswith(name)]
     return exact or partial or []
 
 
-def _newest(name: str, chosen: list[StoredModel], store: str | None) -> FoundModel:
-    view, first = Store(store or DEFAULT_STORE), chosen[0]
+def _newest(name: str, chosen: list[Sealed], store: str | None) -> FoundModel:
+    view, first = ModelStore(store or DEFAULT_STORE), chosen[0]
     found = _stored(view, Location(root=view.url, address=first.address, inside=""))
     others = ", ".join(one.address for one in chosen[1:4])
     note = f"the newest of {len(chosen)}; also {others}" if others else ""
     return replace(found, note=note)
 
 
-def _stored(store: Store, location: Location) -> FoundModel:
+def _stored(store: ModelStore, location: Location) -> FoundModel:
     weights = store.weights(location)
     name = "/".join(filter(None, [location.address, location.inside]))
     if not (weights.folder / "config.json").is_file():
@@ -123,7 +124,7 @@ def _registered(name: str, store: str | None) -> FoundModel:
     tracked = os.environ.get("MLFLOW_TRACKING_URI")
     ledger = store or (DEFAULT_STORE if Path(DEFAULT_STORE).is_dir() and not tracked else None)
     if ledger is not None and asked["alias"] == "champion":
-        view = Store(ledger)
+        view = ModelStore(ledger)
         if decision := view.champion(asked["name"]):
             return _at_checkpoint(str(decision.get("checkpoint")), view, note=f"{name} of {ledger}")
     if tracked is None and Path(DEFAULT_TRACKING).is_file():
@@ -135,21 +136,21 @@ def _registered(name: str, store: str | None) -> FoundModel:
         )
     uri = _checkpoint_in_mlflow(name, asked, tracked)
     return _at_checkpoint(
-        uri, Store(ledger) if ledger else None, note=f"{name} of {_shown(tracked)}"
+        uri, ModelStore(ledger) if ledger else None, note=f"{name} of {_shown(tracked)}"
     )
 
 
-def _at_checkpoint(uri: str, store: Store | None, *, note: str) -> FoundModel:
+def _at_checkpoint(uri: str, store: ModelStore | None, *, note: str) -> FoundModel:
     """In the store at hand if it is there: a store may have moved since the uri was written."""
     location = location_of(uri)
     if location is None:
         raise BadInput(f"{note} is {uri}, which is no place in a store.", fix="promote it again")
     try:
-        found = _stored(store or Store(location.root), location)
+        found = _stored(store or ModelStore(location.root), location)
     except BadInput:
         if store is None:
             raise
-        found = _stored(Store(location.root), location)
+        found = _stored(ModelStore(location.root), location)
     return replace(found, note=note)
 
 
@@ -203,11 +204,11 @@ def _from_hub(name: str) -> FoundModel:
     return FoundModel(name=name, folder=Path(folder, wanted.path or ""))
 
 
-def _models_in(store: str | None) -> list[StoredModel]:
+def _models_in(store: str | None) -> list[Sealed]:
     """A default store that is not there holds nothing; one that was asked for is an error."""
     if store is None and not Path(DEFAULT_STORE).is_dir():
         return []
-    return Store(store or DEFAULT_STORE).models()
+    return ModelStore(store or DEFAULT_STORE).models()
 
 
 def _unknown(name: str, store: str | None) -> BadInput:

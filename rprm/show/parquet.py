@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from enum import StrEnum
 from itertools import islice
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from rprm.data.parquet import ParquetData
 from rprm.data.problem_tables import (
     SOLVED,
     STEP_SCORES,
@@ -27,9 +26,6 @@ from rprm.schema import Case, Critique, Unparsed, Verdict
 from rprm.scoring import ALL_RIGHT
 from rprm.show.shown import Subject, subject_of
 from rprm.stages.judged import CRITIQUE, JUDGED, JudgedCase
-
-BATCH_ROWS = 256
-"""Steps in memory at once: some 10 MB with ten long critiques each."""
 
 ERROR_STEPS = "error_steps"
 """Column of solutions whose labels name every wrong step."""
@@ -55,33 +51,13 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ParquetData:
-    """A Parquet file, or what was read of one."""
-
-    name: str
-    """As messages call it."""
-    open: Callable[[], Path | pa.BufferReader]
-
-    def file(self) -> pq.ParquetFile:
-        try:
-            return pq.ParquetFile(self.open())
-        except (pa.ArrowException, OSError) as error:
-            raise BadInput(
-                f"{self.name} cannot be read as Parquet: {error}", fix="write the file again"
-            ) from error
-
-    def kind(self) -> Kind:
-        names = set(self.file().schema_arrow.names)
-        if {*_NEEDED, "critiques"} <= names:
-            return Kind.JUDGED
-        if set(STEP_SCORES.names) - {"texts"} <= names:
-            return Kind.SCORES
-        return Kind.SOLUTIONS if set(SOLUTIONS.names) <= names else Kind.OTHER
-
-    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        with self.file() as file:
-            yield from file.iter_batches(BATCH_ROWS, columns=list(columns), use_threads=False)
+def kind_of(data: ParquetData) -> Kind:
+    names = set(data.file().schema_arrow.names)
+    if {*_NEEDED, "critiques"} <= names:
+        return Kind.JUDGED
+    if set(STEP_SCORES.names) - {"texts"} <= names:
+        return Kind.SCORES
+    return Kind.SOLUTIONS if set(SOLUTIONS.names) <= names else Kind.OTHER
 
 
 def judged_rows(data: Iterable[ParquetData], *, with_previous: bool) -> Iterator[JudgedCase]:
@@ -124,7 +100,7 @@ def read_subjects(data: Iterable[ParquetData]) -> dict[str, Subject]:
     """Solutions as a page shows them, by id; all in memory, which critiques never are."""
     found: dict[str, Subject] = {}
     for one in data:
-        table = one.file().read()
+        table = one.table()
         found.update((subject.id, subject) for subject in _subjects(table, one.name))
     return found
 
@@ -140,15 +116,7 @@ def _subjects(table: pa.Table, name: str) -> Iterator[Subject]:
 
 
 def _with_wrong_steps(subject: Subject, wrong: list[int] | None) -> Subject:
-    return Subject(
-        id=subject.id,
-        subset=subject.subset,
-        generator=subject.generator,
-        problem=subject.problem,
-        steps_S=subject.steps_S,
-        label=subject.label,
-        wrong_S=frozenset(wrong or ()),
-    )
+    return replace(subject, wrong_S=frozenset(wrong or ()))
 
 
 def _solved_subject(one: Solved) -> Subject:
@@ -156,12 +124,8 @@ def _solved_subject(one: Solved) -> Subject:
     words = {True: "right", False: "wrong", None: "undecided"}[one.correct]
     solution = one.solution
     answer = "no answer" if one.answer is None else f"answer {one.answer}"
-    return Subject(
-        id=solution.id,
-        subset=solution.subset,
-        generator=solution.generator,
-        problem=solution.problem,
-        steps_S=solution.steps,
+    return replace(
+        subject_of(solution),
         label=solution.label if solution.label != ALL_RIGHT or one.correct else None,
         answer=f"{answer}, {words}; reference {one.reference}",
     )

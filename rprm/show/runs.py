@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rprm.errors import BadInput
-from rprm.show.sealed import Sealed, SealedStore, need_sealed
-from rprm.stored import DEFAULT_STORE, location_of
+from rprm.sealed import DEFAULT_STORE, Sealed, SealedStore, location_of
 
 JUDGED_INPUTS = ("judged", "scores")
 """Inputs of a benchmark that hold what a judge said."""
@@ -52,7 +51,7 @@ def find_run(name: str, store: str | None) -> Path | Chosen:
     if location := location_of(name):
         root = store if store and location.root == "." else location.root
         view = SealedStore(root)
-        return Chosen(store=view, artifact=need_sealed(view, location.address))
+        return Chosen(store=view, artifact=view.need(location.address))
     if Path(name).exists():
         return Path(name)
     if "://" in name:
@@ -64,7 +63,7 @@ def judgements_of(chosen: Chosen) -> Sealed:
     """The artifact with what the judge said: this one, or an input of the benchmark it is."""
     for given in JUDGED_INPUTS:
         for address in chosen.artifact.inputs.get(given, ()):
-            return need_sealed(chosen.store, address)
+            return chosen.store.need(address)
     return chosen.artifact
 
 
@@ -104,7 +103,7 @@ def _matching(name: str, view: SealedStore) -> list[Sealed]:
 
 def _of_campaign(name: str, view: SealedStore) -> Chosen | None:
     """Its candidate's benchmark, else its last one; without any, whatever was judged last."""
-    made = [one for one in map(view.sealed, view.made_by(name)) if one is not None]
+    made = [one for one in map(view.sealed, reversed(view.made_by(name))) if one is not None]
     found = [one for one in made if _is_bench(one)] or [one for one in made if _is_viewable(one)]
     if not found:
         return None

@@ -7,20 +7,21 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from rprm.data.parquet import ParquetData
 from rprm.errors import BadInput
 from rprm.scoring import THRESHOLD, Aggregate
+from rprm.sealed import Sealed
 from rprm.show.assembling import assemble, assemble_scores
 from rprm.show.judge_lines import open_lines
 from rprm.show.parquet import (
     Kind,
-    ParquetData,
     engines_of,
     judged_rows,
+    kind_of,
     read_subjects,
     score_rows,
 )
 from rprm.show.runs import Chosen, choices, judgements_of
-from rprm.show.sealed import Sealed
 from rprm.show.shown import Reading, Said, Subject
 
 SOLUTION_INPUTS = ("solutions", "solved", "items")
@@ -111,7 +112,7 @@ def _solutions_beside(run: Chosen, judged: Sealed) -> list[ParquetData]:
                 sealed = run.store.sealed(address)
                 if sealed is not None:
                     data = run.store.rows_of(sealed)
-                    return [one for one in data if one.kind() is Kind.SOLUTIONS]
+                    return [one for one in data if kind_of(one) is Kind.SOLUTIONS]
     return []
 
 
@@ -144,7 +145,7 @@ def _of_lines(path: Path) -> Source:
 def _sorted_by_kind(data: Sequence[ParquetData]) -> dict[Kind, list[ParquetData]]:
     found: dict[Kind, list[ParquetData]] = {kind: [] for kind in Kind}
     for one in data:
-        found[one.kind()].append(one)
+        found[kind_of(one)].append(one)
     return found
 
 

@@ -23,13 +23,11 @@ from rprm.data.tables import cases_of, solutions_to_table
 from rprm.errors import BadInput, RprmError
 from rprm.schema import Critique, Solution, Verdict
 from rprm.show.runs import Chosen, find_run
-from rprm.show.sealed import SealedStore
 from rprm.show.shown import Category
 from rprm.show.sources import open_source
 from rprm.show_cli import show
 from rprm.stages.judged import JudgedCase, judged_to_table
 from tests.contract import s3_server
-from tests.contract.in_process import run_in_process
 
 SOLUTIONS = [
     Solution(
@@ -43,15 +41,6 @@ SOLUTIONS = [
     )
     for index in range(4)
 ]
-
-WORLD = """
-apiVersion: rprm.dev/v1alpha1
-kind: Campaign
-metadata: {name: chain}
-spec:
-  stages:
-    - {name: world, run: "rprm.stages.world:World", params: {solutions: 2, split: test}}
-"""
 
 
 class Left:
@@ -208,20 +197,6 @@ def test_a_campaign_is_its_candidate_or_the_benchmark_it_finished_last(
     assert "took bench[rows=2000] (bench-2000456789abcdef), the candidate" in run("small")
     with pytest.raises(BadInput, match=r"no run 'smal'.*did you mean 'small'.*judge"):
         find_run("smal", None)
-
-
-def test_the_events_that_name_artifacts_are_those_that_campaigns_write(
-    left: Left, tmp_path: Path
-) -> None:
-    folder = tmp_path / ".rprm" / "runs" / "chain"
-    folder.mkdir(parents=True)
-    left.campaign()
-    ran = run_in_process(WORLD, folder)
-    view = SealedStore(".rprm/store")
-    assert view.campaigns() == ["chain"]
-    assert view.made_by("chain") == [ran.stages["world"].address]
-    run_in_process(WORLD, folder, store=ran.store)
-    assert view.made_by("chain") == [ran.stages["world"].address]
 
 
 def test_scores_of_a_peer_are_shown_without_critiques(left: Left) -> None:

@@ -12,7 +12,7 @@ from rprm.data.chain_tokenizer import chain_tokenizer
 from rprm.errors import BadInput
 from rprm.finding import FoundModel, find_model, template_for
 from rprm.models import is_small_world, locate_model, max_positions, model_digest
-from rprm.stored import Location, location_of
+from rprm.sealed import Location, location_of
 
 
 @pytest.fixture(autouse=True)
