@@ -201,6 +201,7 @@ def _drawings(body: Body, room: int) -> tuple[Drawing, ...]:
             include_stop=bool(body.get("include_stop_str_in_output")),
             stop_token_ids=frozenset(body.get("stop_token_ids") or ()),
             ignore_eos=bool(body.get("ignore_eos")),
+            bias={int(token): value for token, value in (body.get("logit_bias") or {}).items()},
         )
         for number in range(body.get("n", 1))
     )

@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import numpy as np
@@ -47,6 +47,7 @@ class Drawing:
     include_stop: bool = False
     stop_token_ids: frozenset[int] = frozenset()
     ignore_eos: bool = False
+    bias: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +105,9 @@ class Babble:
 
     def _draw(self, state: State, how: Drawing, uniform: float) -> int:
         row = self._row(state)
+        if how.bias:
+            row = [value + how.bias.get(token, 0.0) for token, value in enumerate(row)]
+            return bisect_right(_cumulative(row, how.temperature or 0.01, how.top_p), uniform)
         if how.temperature == 0:
             return row.index(max(row))
         place = (state, how.temperature, how.top_p)

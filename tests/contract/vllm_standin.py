@@ -47,7 +47,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
 import orjson
@@ -141,7 +141,7 @@ class VllmStandin:
 
     async def _run(self) -> None:
         self._stop = asyncio.Event()
-        app = web.Application(client_max_size=2**26)
+        app = web.Application(client_max_size=2**26, middlewares=[_routing_errors])
         app.router.add_post("/v1/completions", self._completions)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/health", self._health)
@@ -276,6 +276,16 @@ class VllmStandin:
         if self.key is None or request.headers.get("Authorization") == f"Bearer {self.key}":
             return None
         return json_answer({"error": "Unauthorized"}, status=401)
+
+
+@web.middleware
+async def _routing_errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPException as problem:
+        return json_answer({"detail": problem.reason}, status=problem.status)
 
 
 def _completion(
