@@ -25,7 +25,10 @@ from rprm.engines.vllm_metrics import ReplicaMetrics
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LimitRules:
-    """The factors and thresholds of prime-rl's controller, where nothing else is said."""
+    """Factors and thresholds are those of prime-rl's controller, where nothing else is said.
+
+    They leave a share of a short KV cache unused, for the sake of warm prefixes and no preemption;
+    where the cache is ample they change nothing."""
 
     oversubscription: float = 1.1
     """Of max_num_seqs at the start, so that the next sequence is there when one ends (Ray Data's

@@ -52,7 +52,8 @@ def watch(
     """After a poll; `metrics` is None where it got no answer.
 
     `in_flight` and `finished` count this client's own requests there.  Only a replica that owes us
-    something can hang: vLLM's gauge of running sequences may stay up when the last one is gone."""
+    something can hang: vLLM's gauge of running sequences may stay up when the last one is gone.
+    And only one that has told its tokens before: one without metrics is left to the deadlines."""
     tokens = liveness.tokens if metrics is None else metrics.tokens
     moved = tokens != liveness.tokens or finished != liveness.finished
     if in_flight == 0:
@@ -60,8 +61,8 @@ def watch(
     if moved or liveness.still_since_s is None:
         return Liveness(tokens=tokens, finished=finished, still_since_s=now_s), Pulse.MOVING
     after = replace(liveness, still_polls=liveness.still_polls + 1)
-    long = now_s - liveness.still_since_s >= rules.still_s
-    return after, Pulse.HUNG if long and after.still_polls >= rules.polls else Pulse.STILL
+    long = now_s - liveness.still_since_s >= rules.still_s and after.still_polls >= rules.polls
+    return after, Pulse.HUNG if long and tokens is not None else Pulse.STILL
 
 
 class Circuit(StrEnum):
@@ -75,8 +76,8 @@ class BreakerRules:
     failures: int = 5
     """In a row, before a replica counts as broken: Envoy's default for consecutive 5xx."""
     first_wait_s: float = 5.0
-    """Until the first probe; doubled for each that fails.  A restarting server needs 40 s and more,
-    one that was merely unreachable should not wait so long."""
+    """Until the first probe; doubled for each that fails.  A guess: a server that starts again
+    needs 40 s and more, one that was merely out of reach should not wait so long."""
     longest_wait_s: float = 60.0
     """As in RetryPolicy."""
 

@@ -262,3 +262,18 @@ def test_where_nobody_said_what_a_large_replica_runs_the_limit_finds_it() -> Non
             running=running, waiting=in_flight - running, finished=running // 3, kv_use=0.4
         )
     assert 1024 <= replica.limit.slots <= 1300
+
+
+def test_clients_that_share_a_replica_end_up_with_what_it_runs_between_them() -> None:
+    clients = [Replica(slots=first_limit(256).slots, max_num_seqs=256) for _ in range(4)]
+    shared = []
+    for _ in range(400):
+        total = sum(client.limit.slots for client in clients)
+        running = min(total, 256)
+        for client in clients:
+            ended = running * client.limit.slots // total // 5
+            client.poll(running=running, waiting=total - running, finished=ended)
+        shared.append(total)
+    assert shared[0] == 4 * 282
+    assert all(230 <= total <= 320 for total in shared[100:])
+    assert all(client.limit.slots >= 40 for client in clients)

@@ -61,6 +61,10 @@ def test_a_replica_that_stops_answering_polls_hangs_too() -> None:
     assert found.index(Pulse.HUNG) == 6
 
 
+def test_a_server_without_metrics_is_left_to_the_deadlines() -> None:
+    assert Pulse.HUNG not in pulses([(None, 3, 0)] * 50)
+
+
 def test_few_polls_far_apart_are_not_enough() -> None:
     assert pulses([(7, 1, 0)] * 4, every_s=60.0) == [
         Pulse.MOVING,
