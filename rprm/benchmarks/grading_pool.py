@@ -39,8 +39,8 @@ TIMEOUT, CRASHED = "timeout", "crashed"
 Outcome = Verdict | str
 """A verdict, TIMEOUT or CRASHED."""
 
-MEMORY_BYTES = 4 * 2**30
-"""Address space of each process."""
+MEMORY_BYTES = 2 * 2**30
+"""Address space of each process; one that is idle needs 64 MiB."""
 CHUNK = 32
 CHUNK_BYTES = 48 * 1024
 """A chunk fits into an empty pipe, so handing it out never blocks."""

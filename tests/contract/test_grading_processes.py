@@ -144,7 +144,7 @@ def test_processes_end_with_a_parent_that_was_killed() -> None:
 def test_a_process_that_cannot_start_is_an_error_that_says_why(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(grading_pool, "MEMORY_BYTES", 2**26)
+    monkeypatch.setattr(grading_pool, "MEMORY_BYTES", 2**24)
     with pytest.raises(RprmError, match=r"does not start: (?s:.)*Error"):
         grade_all([("1", "2.5")], workers=1)
 
