@@ -11,7 +11,7 @@ import torch
 
 from rprm.engines import grouped_attention
 from rprm.engines.agreement import disagreement
-from rprm.engines.tokenizers import require_folder
+from rprm.engines.weights import device_of, from_pretrained, require_weights
 from rprm.errors import BadInput
 
 PLAIN_LAYERS = {"full_attention", "sliding_attention"}
@@ -50,28 +50,17 @@ class EngineOptions:
 
 def load_model(path: Path | str, options: EngineOptions) -> Any:
     """Load weights for inference.  Raises BadInput that says what the folder lacks."""
-    folder = require_folder(path)
-    _require_files(folder)
-    from safetensors import SafetensorError
+    folder = require_weights(path)
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()  # workers load often, and their stderr is a log
-    device = _device(options.device)
-    dtype = "float32" if options.dtype == "auto" and device == "cpu" else options.dtype
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            str(folder),
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=options.trust_remote_code,
-            dtype=dtype,
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as problem:
-        raise BadInput(
-            f"The model in {folder} does not load: {problem}",
-            fix="check that config.json and the safetensors files belong together.",
-        ) from problem
+    device = device_of(options.device)
+    model = from_pretrained(
+        AutoModelForCausalLM,
+        folder,
+        device=device,
+        dtype=options.dtype,
+        trust_remote_code=options.trust_remote_code,
+    )
     _require_plain_attention(model, folder)
     return choose_attention(model.to(device).eval().requires_grad_(False), folder)
 
@@ -115,28 +104,6 @@ def choose_attention(model: Any, folder: Path) -> Any:
             fix="serve it with vLLM and use the HTTP engine.",
         )
     return model
-
-
-def _device(asked: str) -> str:
-    if asked == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if asked.startswith("cuda") and not torch.cuda.is_available():
-        raise BadInput("No GPU is visible to this process.", fix="use device auto or cpu.")
-    return asked
-
-
-def _require_files(folder: Path) -> None:
-    if not (folder / "config.json").is_file():
-        raise BadInput(
-            f"No config.json in {folder}.", fix="point to a folder made by model.save_pretrained."
-        )
-    if not any(folder.glob("*.safetensors")):
-        pickles = sorted(path.name for path in folder.glob("*.bin"))
-        found = f"only pickled weights ({', '.join(pickles)})" if pickles else "no weights"
-        raise BadInput(
-            f"There are {found} in {folder}; only safetensors are loaded.",
-            fix="convert them with model.save_pretrained(folder) on a machine you trust.",
-        )
 
 
 def _require_plain_attention(model: Any, folder: Path) -> None:

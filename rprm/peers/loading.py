@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from rprm.engines.tokenizers import require_folder
+from rprm.engines import weights
 from rprm.errors import BadInput
 from rprm.peers.base import PeerOptions, check_options
 
@@ -19,33 +19,27 @@ SPREAD = "spread"
 HEADS = ("v_head.", "score.")
 """Weights of the heads of other reward models; a causal model has neither."""
 
+CONVERT = (
+    "take a revision with safetensors, or convert them on a machine you trust"
+    " (rprm.peers.converting.convert)."
+)
+
 
 def load_weights(model_class: Any, folder: Path, options: PeerOptions) -> Any:
     """A model for inference, every weight of which was in the folder."""
     check_options(options)
     require_weights(folder)
-    from safetensors import SafetensorError
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # workers load often, and their stderr is a log
     torch.set_num_threads(options.threads)
-    device = device_of(options.device)
-    dtype = "float32" if options.dtype == "auto" and device == "cpu" else options.dtype
-    try:
-        model, report = model_class.from_pretrained(
-            str(folder),
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            dtype=dtype,
-            device_map="auto" if device == SPREAD else None,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as problem:
-        raise BadInput(
-            f"The model in {folder} does not load: {problem}",
-            fix="check that config.json and the safetensors files belong together.",
-        ) from problem
+    device = weights.device_of(options.device)
+    model, report = weights.from_pretrained(
+        model_class,
+        folder,
+        device=device,
+        dtype=options.dtype,
+        trust_remote_code=False,
+        device_map="auto" if device == SPREAD else None,
+        output_loading_info=True,
+    )
     _require_all(report, folder)
     if device != SPREAD:
         model = model.to(device)
@@ -53,35 +47,18 @@ def load_weights(model_class: Any, folder: Path, options: PeerOptions) -> Any:
 
 
 def require_weights(folder: Path) -> None:
-    require_folder(folder)
-    if not (folder / "config.json").is_file():
-        raise BadInput(
-            f"No config.json in {folder}.", fix="point to a folder in Hugging Face format."
-        )
-    if not any(folder.glob("*.safetensors")):
-        pickles = sorted(path.name for path in folder.glob("*.bin"))
-        found = f"only pickled weights ({', '.join(pickles)})" if pickles else "no weights"
-        raise BadInput(
-            f"There are {found} in {folder}; only safetensors are loaded.",
-            fix="take a revision with safetensors, or convert them on a machine you trust"
-            " (rprm.peers.converting.convert).",
-        )
+    weights.require_weights(folder, fix=CONVERT)
 
 
-def require_type(config: Any, wanted: str, folder: Path) -> None:
-    if config.model_type != wanted:
+def require_type(folder: Path, wanted: str) -> None:
+    from transformers import AutoConfig
+
+    found = AutoConfig.from_pretrained(str(folder), trust_remote_code=False).model_type
+    if found != wanted:
         raise BadInput(
-            f"The model in {folder} is of type {config.model_type!r}, not {wanted!r}.",
+            f"The model in {folder} is of type {found!r}, not {wanted!r}.",
             fix="check which peer the folder holds.",
         )
-
-
-def device_of(asked: str) -> str:
-    if asked == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if asked.startswith("cuda") and not torch.cuda.is_available():
-        raise BadInput("No GPU is visible to this process.", fix="use device auto or cpu.")
-    return asked
 
 
 def _require_all(report: Any, folder: Path) -> None:

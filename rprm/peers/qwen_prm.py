@@ -20,22 +20,14 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, Qwen2Model, Qwen2PreTrainedModel
+from transformers import Qwen2Model, Qwen2PreTrainedModel
 
 from rprm.engines.base import Refused
-from rprm.engines.tokenizers import Tokenizer, load_tokenizer
+from rprm.engines.tokenizers import Tokenizer
 from rprm.peers.base import TAG_LOST, LaidOut, PeerOptions
 from rprm.peers.batched import BatchedScorer, Network
 from rprm.peers.loading import load_weights, require_type, require_weights
-from rprm.peers.tagging import (
-    encode,
-    fill,
-    marker_for,
-    one_token,
-    render,
-    require_chat_template,
-    require_fast,
-)
+from rprm.peers.tagging import chat_tokenizer, encode, fill, marker_for, one_token, render
 from rprm.schema import Solution
 
 TAG = "<extra_0>"
@@ -84,10 +76,8 @@ class QwenPrmLayout:
 
 def load(folder: Path, name: str, options: PeerOptions) -> BatchedScorer:
     require_weights(folder)
-    require_type(AutoConfig.from_pretrained(str(folder), trust_remote_code=False), "qwen2", folder)
-    tokenizer = load_tokenizer(folder)
-    require_fast(tokenizer, where=str(folder))
-    require_chat_template(tokenizer, where=str(folder))
+    require_type(folder, "qwen2")
+    tokenizer = chat_tokenizer(folder)
     tag = one_token(tokenizer, TAG, where=str(folder))
     model = load_weights(QwenPrm, folder, options)
     network = Network(backbone=model.model, head=model.probabilities)

@@ -17,20 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rprm.engines.base import Refused
-from rprm.engines.tokenizers import Tokenizer, load_tokenizer
+from rprm.engines.tokenizers import Tokenizer
 from rprm.peers.base import TAG_LOST, LaidOut, PeerOptions
 from rprm.peers.batched import BatchedScorer
 from rprm.peers.causal import load_causal
 from rprm.peers.loading import require_weights
-from rprm.peers.tagging import (
-    encode,
-    fill,
-    marker_for,
-    one_token,
-    render,
-    require_chat_template,
-    require_fast,
-)
+from rprm.peers.tagging import chat_tokenizer, encode, fill, marker_for, one_token, render
 from rprm.schema import Solution
 
 GOOD, BAD = "+", "-"
@@ -66,9 +58,7 @@ class RlhflowLayout:
 
 def load(folder: Path, name: str, options: PeerOptions) -> BatchedScorer:
     require_weights(folder)
-    tokenizer = load_tokenizer(folder)
-    require_fast(tokenizer, where=str(folder))
-    require_chat_template(tokenizer, where=str(folder))
+    tokenizer = chat_tokenizer(folder)
     good, bad = (one_token(tokenizer, word, where=str(folder)) for word in (GOOD, BAD))
     joint = JOINT if options.joint is None else options.joint
     layout = RlhflowLayout(tokenizer=tokenizer, good=good, joint=joint)

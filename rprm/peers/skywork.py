@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, Qwen2Model, Qwen2PreTrainedModel
+from transformers import Qwen2Model, Qwen2PreTrainedModel
 
 from rprm.engines.tokenizers import Tokenizer, load_tokenizer
 from rprm.errors import BadInput
@@ -74,7 +74,7 @@ class SkyworkLayout:
 
 def load(folder: Path, name: str, options: PeerOptions) -> BatchedScorer:
     require_weights(folder)
-    require_type(AutoConfig.from_pretrained(str(folder), trust_remote_code=False), "qwen2", folder)
+    require_type(folder, "qwen2")
     tokenizer = load_tokenizer(folder)
     if tokenizer.bos_token is None:
         raise BadInput(

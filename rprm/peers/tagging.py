@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
-from rprm.engines.tokenizers import Tokenizer
+from rprm.engines.tokenizers import Tokenizer, load_tokenizer
 from rprm.errors import BadInput
 
 Message = Mapping[str, str]
@@ -69,12 +70,16 @@ def require_fast(tokenizer: Tokenizer, *, where: str) -> None:
         )
 
 
-def require_chat_template(tokenizer: Tokenizer, *, where: str) -> None:
+def chat_tokenizer(folder: Path) -> Tokenizer:
+    """One that has a chat template, and says where its tokens stand."""
+    tokenizer = load_tokenizer(folder)
+    require_fast(tokenizer, where=str(folder))
     if not tokenizer.chat_template:
         raise BadInput(
-            f"The tokenizer in {where} has no chat template.",
+            f"The tokenizer in {folder} has no chat template.",
             fix="use the one that comes with the model (chat_template.jinja, or in its config).",
         )
+    return tokenizer
 
 
 def one_token(tokenizer: Tokenizer, text: str, *, where: str) -> int:
