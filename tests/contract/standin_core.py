@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 
@@ -39,7 +39,8 @@ class Sample:
 
     prompt: tuple[int, ...]
     output: tuple[int, ...]
-    finished: asyncio.Future[None]
+    ended: Callable[[], None]
+    """Called once, when its last token is there."""
     blocks: list[int] = field(default_factory=list)
     """Hashes of the full blocks of the prompt."""
     computed: int = 0
@@ -88,19 +89,34 @@ class Core:
         """Returns how many tokens of the prompt the last sequence found in the cache.
 
         Cancelling it takes the sequences out, as vLLM does when a client goes away."""
-        loop = asyncio.get_running_loop()
-        blocks = block_hashes(prompt, self.pace.block_size)
-        made = [
-            Sample(prompt=prompt, output=output, finished=loop.create_future(), blocks=blocks)
-            for output in outputs
-        ]
-        self.waiting.extend(made)
+        left = len(outputs)
+        all_ended = asyncio.Event()
+
+        def ended() -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                all_ended.set()
+
+        made = self.submit(outputs, prompt, ended)
         self._wake.set()
         try:
-            await asyncio.gather(*(sequence.finished for sequence in made))
+            await all_ended.wait()
         finally:
             self._remove(made)
         return made[-1].cached
+
+    def submit(
+        self,
+        outputs: Sequence[tuple[int, ...]],
+        prompt: tuple[int, ...],
+        ended: Callable[[], None],
+    ) -> list[Sample]:
+        """Puts the samples of a prompt into the queue; `ended` is called for each of them."""
+        blocks = block_hashes(prompt, self.pace.block_size)
+        made = [Sample(prompt=prompt, output=one, ended=ended, blocks=blocks) for one in outputs]
+        self.waiting.extend(made)
+        return made
 
     async def run(self) -> None:
         """Steps for ever; cancel it to stop."""
@@ -176,8 +192,7 @@ class Core:
         self._let_go(sequence)
         whole = sequence.prompt + sequence.output[:-1]
         self._keep(block_hashes(whole, self.pace.block_size))
-        if not sequence.finished.done():
-            sequence.finished.set_result(None)
+        sequence.ended()
 
     def _let_go(self, sequence: Sample) -> None:
         self.running.remove(sequence)
