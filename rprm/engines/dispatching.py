@@ -5,9 +5,9 @@ takes the oldest of its own queue; with nothing left there it takes over a whole
 a solution, so that they share one warm prefix again) from the back of the fullest queue.  So no
 replica idles while anything waits, and a slow one is relieved, at little cost to the prefix cache.
 
-In a simulation of judged solutions on three replicas, one at half speed, the cache hit rate was
-0.92 of at most 0.925, beside 0.80 round robin, 0.82 least loaded, 0.82 bounded hashing of whatever
-is first in line once a replica has room, and 0.91 with cache-aware routing, which took longer.
+In a simulation of three replicas, one at half speed (test_prefix_routing of tests/bench), the cache
+hit rate is 0.973 of at most 0.974, beside 0.942 round robin, 0.949 least loaded and 0.968
+cache-aware; the time is 0.81 of round robin's, beside 0.82, 0.90 and, for hashing alone, 0.98.
 """
 
 from __future__ import annotations
