@@ -6,8 +6,8 @@ of weighted rendezvous hashing rather than of a ring: when a replica joins or le
 share of the keys moves, and what one full replica turns away is spread over all others instead of
 falling upon its neighbour.
 
-A key that a replica has worked on stays there for as long as the replica carries no more than
-twice its share, whatever its hash says: a warm prefix is worth more than an old order.
+A key that a replica has worked on stays there for as long as the replica carries no more than 1.5
+times its share, whatever its hash says: a warm prefix is worth more than an old order.
 
 Load is what a replica was given and has not finished, in tokens: in flight, and waiting for it in
 the client (`dispatching`).  Choosing among the replicas with a free slot at the time of sending
@@ -29,11 +29,10 @@ BOUND = 1.25
 """How far above its share a replica may be loaded.  Mirrokni, Thorup and Zadimoghaddam
 (arXiv:1608.01350) prove the bound for any c > 1; 1.25 is kubeai's default and the lower end of
 what HAProxy's manual calls reasonable."""
-STAY = 2.0
-"""The same for a replica that has worked on the key.  Measured as in test_prefix_routing of
-tests/bench, 1.25 here costs a little of the hit rate and of the time; from 1.5 up to no bound at
-all nothing changes, because replicas with room take over what waits for others.
-"""
+STAY = 1.5
+"""The same for a replica that has worked on the key: the tightest bound that costs nothing.  In
+test_prefix_routing of tests/bench, 1.25 costs a little of the hit rate and of the time; from 1.5
+up to no bound at all nothing changes, because replicas with room take over what waits."""
 REMEMBERED_KEYS = 65_536
 """Keys whose order and replica are kept: more than the solutions under way in any one process."""
 
