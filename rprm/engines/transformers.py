@@ -15,6 +15,7 @@ import torch
 from rprm.engines.base import Completion, Refused, Request, SamplingParams
 from rprm.engines.batching import Limits
 from rprm.engines.loading import EngineOptions, batch_tokens, load_model, prefill_tokens
+from rprm.engines.sampling_checks import check_params, refusal_of
 from rprm.engines.sampling_loop import Judge, SamplingLoop
 from rprm.engines.stopping import token_texts
 from rprm.engines.tokenizers import load_tokenizer, require_folder
@@ -58,10 +59,11 @@ class TransformersEngine:
         """Answer every request.  The same call gives the same answers, byte for byte."""
         check_params(params)
         torch.set_num_threads(self.threads)
+        most = getattr(self.model.config, "max_position_embeddings", None)
         accepted: list[Request] = []
         for request in requests:
             self._check(request)
-            refusal = self._refusal(request, params)
+            refusal = refusal_of(request, params, most=most)
             if refusal is not None:
                 yield refusal
             elif request.n == 0:
@@ -76,19 +78,6 @@ class TransformersEngine:
             batch_tokens=batch_tokens(self.model, self.options),
             prefill_tokens=prefill_tokens(self.model, self.options),
         )
-
-    def _refusal(self, request: Request, params: SamplingParams) -> Refused | None:
-        if not request.prompt_T:
-            return Refused(id=request.id, cause="empty_prompt", detail="the prompt has no token")
-        most = getattr(self.model.config, "max_position_embeddings", None)
-        length = len(request.prompt_T)
-        if most is not None and length + params.max_tokens > most:
-            return Refused(
-                id=request.id,
-                cause="prompt_too_long",
-                detail=f"{length} prompt tokens + {params.max_tokens} to sample > {most} positions",
-            )
-        return None
 
     def _check(self, request: Request) -> None:
         if request.n < 0:
@@ -107,16 +96,3 @@ class TransformersEngine:
         listed = configured if isinstance(configured, list) else [configured]
         ids = {self.tokenizer.eos_token_id, *(token for token in listed if token is not None)}
         return {token for token in ids if 0 <= token < self.vocabulary}
-
-
-def check_params(params: SamplingParams) -> None:
-    """Raises BadInput for parameters that mean nothing."""
-    wrong = [
-        (params.max_tokens < 1, f"max_tokens is {params.max_tokens}", "sample at least 1 token"),
-        (params.temperature < 0, f"temperature is {params.temperature}", "use 0 for greedy"),
-        (not 0 < params.top_p <= 1, f"top_p is {params.top_p}", "use a number in (0, 1]"),
-        (any(not stop for stop in params.stop), "a stop string is empty", "leave it out"),
-    ]
-    for is_wrong, what, fix in wrong:
-        if is_wrong:
-            raise BadInput(f"Sampling: {what}.", fix=f"{fix}.")

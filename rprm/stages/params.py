@@ -18,8 +18,20 @@ class StageParams(BaseModel):
 
 
 class EngineSizes(StageParams):
-    """How the in-process engine uses memory."""
+    """Where the model runs: in this process, or behind a URL.
 
+    The url says where, not what: the same servers at another address write the same critiques.  Yet
+    it is part of a stage's params, and so of its artifact's address, because what a server writes
+    does depend on what nobody can ask it for (its version, its data type, the GPU under it), and
+    critiques from one must never be taken for those of another.
+    """
+
+    url: str | None = None
+    """vLLM servers of this very model: http://a:8000 (several separated by commas),
+    file:///endpoints.json or dns://name:8000; None: in this process.  The rest is of no effect with
+    a url."""
+    key_env: str | None = None
+    """Name of the environment variable that holds the servers' key."""
     device: str = "auto"
     dtype: str = "auto"
     max_rows: int | None = Field(default=None, gt=0)

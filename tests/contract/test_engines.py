@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from rprm.engines.factory import make_engine
 from rprm.engines.recorded import RecordedEngine, write_samples
 from rprm.engines.scripted_teacher import ScriptedTeacher
 from rprm.prompting import Renderer, load_template
+from tests.contract.vllm_standin import VllmStandin
 
 PARAMS = SamplingParams(max_tokens=60)
 
@@ -71,6 +73,16 @@ def in_process_few_rows(model: Path, tokenizer: Any, requests: list[Request]) ->
     return make_engine(model, threads=1, max_rows=12)
 
 
+def vllm(model: Path, tokenizer: Any, requests: list[Request]) -> Engine:
+    return make_engine(model, threads=1, url=standin().url)
+
+
+@cache
+def standin() -> VllmStandin:
+    """Shares the lifetime of the test process, as its thread does."""
+    return VllmStandin(max_model_len=256).__enter__()
+
+
 def teacher(model: Path, tokenizer: Any, requests: list[Request]) -> Engine:
     return ScriptedTeacher(tokenizer)
 
@@ -86,6 +98,7 @@ def recorded(model: Path, tokenizer: Any, requests: list[Request]) -> Engine:
 ENGINES: list[Callable[[Path, Any, list[Request]], Engine]] = [
     in_process,
     in_process_few_rows,
+    vllm,
     teacher,
     recorded,
 ]

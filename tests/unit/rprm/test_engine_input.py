@@ -27,8 +27,10 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_an_address_is_not_taken_for_a_folder() -> None:
-    with pytest.raises(BadInput, match="No engine here serves http://judge"):
+    with pytest.raises(BadInput, match="http://judge serves token ids, and nobody said"):
         make_engine("http://judge", threads=1)
+    with pytest.raises(BadInput, match="'hf://judge' names no replicas"):
+        make_engine("hf://judge", threads=1)
 
 
 def test_a_folder_without_config_is_named(folder: Path) -> None:
