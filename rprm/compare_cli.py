@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from rprm import options as opt
 from rprm.comparing import markdown, page, terminal
 from rprm.comparing.as_json import as_dict
 from rprm.comparing.building import K_CURVE, Wanted, belongs, build, views_of
@@ -89,15 +90,7 @@ LookAs = Annotated[
     Look | None,
     typer.Option("--format", help="[default: by the name of --output, else terminal]"),
 ]
-StoreUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--store",
-        envvar="RPRM_STORE",
-        metavar="URL",
-        help="Where runs are looked up: a folder, s3://…, gs://…, az://…  [default: .rprm/store]",
-    ),
-]
+StoreUrl = Annotated[str | None, opt.store_option("runs are")]
 OutputFile = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there.")
 ]

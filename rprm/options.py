@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,15 +35,20 @@ ModelName = Annotated[
         "artifact's or checkpoint's path or uri, `models:/r-prm@champion`, or a Hub id.",
     ),
 ]
-StoreUrl = Annotated[
-    str | None,
-    typer.Option(
+
+
+def store_option(looked_up: str) -> Any:
+    """`looked_up` is what is looked up there, and its verb."""
+    return typer.Option(
         "--store",
         envvar="RPRM_STORE",
         metavar="URL",
-        help="Where MODEL is looked up: a folder, s3://…, gs://…, az://…  [default: .rprm/store]",
-    ),
-]
+        help=f"Where {looked_up} looked up: a folder, s3://…, gs://…, az://…  "
+        "[default: .rprm/store]",
+    )
+
+
+StoreUrl = Annotated[str | None, store_option("MODEL is")]
 TemplateName = Annotated[
     str | None,
     typer.Option(

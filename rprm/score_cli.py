@@ -17,7 +17,8 @@ from rich.progress import Progress
 
 from rprm.benchmarks import prmbench as prm
 from rprm.benchmarks.best_of_n import Aggregator
-from rprm.benchmarks.thresholds import Point, sweep
+from rprm.benchmarks.resampling import known
+from rprm.benchmarks.thresholds import AUTO, SHOWN, Point, sweep
 from rprm.data import prmbench as prmbench_data
 from rprm.data import processbench as processbench_data
 from rprm.errors import BadInput
@@ -99,9 +100,9 @@ def score_processbench(
     if sweep_table:
         if scored.matches is None:
             raise BadInput("a table of thresholds needs scores.", fix='give "scores" in all rows')
-        points = sweep(scored.matches, showing.SWEPT)
+        points = sweep(scored.matches, SHOWN)
     _warn(scored.warnings)
-    if threshold.startswith(processbench.AUTO):
+    if threshold.startswith(AUTO):
         typer.echo(f"threshold {scored.threshold:g} ({threshold})", err=True)
     if as_json:
         curve = {f"{one.threshold:g}": _f1_of(one) for one in points}
@@ -147,7 +148,7 @@ def score_prmbench(  # noqa: PLR0913  what a person may choose
     rows = read_rows(file)
     items = prmbench_data.load_prmbench(data, subset394=subset394)
     scored = recorded_prmbench.score(rows, items, threshold=at, limit_to_present=limit_to_present)
-    points = prm.sweep(scored.steps, showing.SWEPT) if sweep_table else {}
+    points = prm.sweep(scored.steps, SHOWN) if sweep_table else {}
     if points and scored.has_labels:
         _warn(["rows with labels are the same at every threshold"])
     _warn(scored.warnings)
@@ -234,7 +235,7 @@ def _progress(total: int) -> Iterator[Callable[[int], None]]:
 
 
 def _threshold(text: str) -> float | str:
-    if text.startswith(processbench.AUTO):
+    if text.startswith(AUTO):
         return text
     try:
         return _finite(float(text))
@@ -256,7 +257,7 @@ def _f1_of(point: Point) -> dict[str, float | None]:
 
 
 def _nulls(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: None if math.isnan(value) else value for name, value in values.items()}
+    return {name: known(value) for name, value in values.items()}
 
 
 def _print_json(value: object) -> None:

@@ -30,15 +30,7 @@ RunName = Annotated[
         show_default=False,
     ),
 ]
-StoreUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--store",
-        envvar="RPRM_STORE",
-        metavar="URL",
-        help="Where RUN is looked up: a folder, s3://…, gs://…, az://…  [default: .rprm/store]",
-    ),
-]
+StoreUrl = Annotated[str | None, opt.store_option("RUN is")]
 Output = Annotated[
     Path | None,
     typer.Option(

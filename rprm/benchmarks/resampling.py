@@ -38,6 +38,10 @@ class Interval:
     high: float
     level: float = LEVEL
 
+    def as_json(self) -> dict[str, float | None]:
+        values = {"value": self.estimate, "low": self.low, "high": self.high}
+        return {name: known(value) for name, value in values.items()}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
@@ -46,6 +50,11 @@ class Comparison:
     difference: Interval
     p_value: float
     """One-sided: how often a resample shows no improvement, counting the observed data once."""
+
+
+def known(value: float) -> float | None:
+    """Facts and results are JSON, which has no NaN."""
+    return None if math.isnan(value) else value
 
 
 def interval(

@@ -31,6 +31,12 @@ ScoresOf = Mapping[str, Sequence[float | None]]
 GRID = tuple(k / 100 for k in range(1, 100))
 """What a best threshold is looked for in: two digits are as many as are published."""
 
+SHOWN = tuple(k / 20 for k in range(1, 20))
+"""Of a curve over thresholds, and of a table of them."""
+
+AUTO = "auto:"
+"""In front of a subset: its best threshold, used for all."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Matches:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from rprm.benchmarks.statistics import Interval
 from rprm.comparing.view import Line, View
 
 
@@ -28,18 +26,12 @@ def _row(line: Line) -> dict[str, Any]:
         "comparable": line.comparable,
         "source": line.source,
         "cells": {
-            name: {**values(cell.value), "notes": list(cell.marks)}
+            name: {**cell.value.as_json(), "notes": list(cell.marks)}
             for name, cell in line.cells.items()
         },
         "differences": {
-            name: {**values(gain.difference), "p_value": gain.p_value}
+            name: {**gain.difference.as_json(), "p_value": gain.p_value}
             for name, gain in line.gains.items()
         },
         "notes": list(line.marks),
     }
-
-
-def values(found: Interval) -> dict[str, float | None]:
-    """JSON has no NaN."""
-    named = {"value": found.estimate, "low": found.low, "high": found.high}
-    return {name: None if math.isnan(value) else value for name, value in named.items()}

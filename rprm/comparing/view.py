@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from rprm.benchmarks.statistics import Interval
 from rprm.comparing.drawing import Gain
+from rprm.data.prmbench import ABBREVIATIONS
 
 TITLES: Mapping[str, str] = {
     "gsm8k": "GSM8K",
@@ -15,17 +16,9 @@ TITLES: Mapping[str, str] = {
     "olympiadbench": "Olympiad",
     "omnimath": "OmniMATH",
     "average": "Average",
-    "redundency": "NR",
-    "circular": "NCL",
+    **ABBREVIATIONS,
     "simplicity": "Simplicity",
-    "counterfactual": "ES",
-    "step_contradiction": "SC",
-    "domain_inconsistency": "DC",
-    "confidence": "CI",
     "soundness": "Soundness",
-    "missing_condition": "PS",
-    "deception": "DR",
-    "multi_solutions": "MS",
     "sensitivity": "Sensitivity",
     "overall": "Overall",
     "aime24": "AIME24",

@@ -36,17 +36,20 @@ BLANK = "(blank)"
 _SHOWN = 5
 """Duplicates named in a warning."""
 
-CLASSES = (
-    "redundency",
-    "circular",
-    "counterfactual",
-    "step_contradiction",
-    "domain_inconsistency",
-    "confidence",
-    "missing_condition",
-    "deception",
-    "multi_solutions",
-)
+ABBREVIATIONS = {
+    "redundency": "NR",
+    "circular": "NCL",
+    "counterfactual": "ES",
+    "step_contradiction": "SC",
+    "domain_inconsistency": "DC",
+    "confidence": "CI",
+    "missing_condition": "PS",
+    "deception": "DR",
+    "multi_solutions": "MS",
+}
+"""What the papers call the classes."""
+
+CLASSES = tuple(ABBREVIATIONS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -172,17 +172,18 @@ def critiques_to_table(rows: Iterable[CritiqueRow]) -> pa.Table:
 
 
 def _critique_values(row: CritiqueRow) -> dict[str, Any]:
-    one = row.critique
+    values = critique_values(row.critique)
+    return {"case_id": row.case_id, "sample": row.sample, **values, "engine": row.engine}
+
+
+def critique_values(one: Critique | Unparsed) -> dict[str, Any]:
     judged = one if isinstance(one, Critique) else None
     return {
-        "case_id": row.case_id,
-        "sample": row.sample,
         "text": one.text,
         "verdict": judged.verdict.value if judged else None,
         "cause": None if isinstance(one, Critique) else one.cause,
         "p_yes": judged.p_yes if judged else None,
         "num_tokens": one.num_tokens,
-        "engine": row.engine,
     }
 
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 
 from rprm.benchmarks import prmbench as bench
 from rprm.benchmarks.prmbench import OVERALL, REDUNDANCY, PrmResult, Steps
+from rprm.benchmarks.resampling import known
 from rprm.data.prmbench import CLASSES, PrmBenchData, PrmItem
 from rprm.errors import BadInput
 from rprm.recorded.reading import (
@@ -32,6 +33,7 @@ from rprm.recorded.reading import (
     kind,
     listed,
     nearest,
+    read_id,
     read_scores,
 )
 
@@ -78,7 +80,7 @@ class Scored:
 
     def as_json(self) -> dict[str, object]:
         """Percentages; null where no row of a class was given."""
-        scores = {n: None if math.isnan(v) else v for n, v in self.result.scores.items()}
+        scores = {name: known(value) for name, value in self.result.scores.items()}
         cells = self.result.overall.confusion
         return {**scores, "counts": {n: getattr(cells, n) for n in bench.COUNTS}}
 
@@ -193,13 +195,8 @@ def _plain(row: Row) -> Row:
 
 
 def _identity(row: Row, problems: Problems) -> str | None:
-    key = "id" if "id" in row.values else "idx"
-    value = row.values.get(key)
-    if isinstance(value, str) and value.strip():
-        return value
-    what = "is missing" if key not in row.values else f"is {kind(value)}, not a text"
-    problems.add(f"{row.where}, id", what, fix="give {classification}_{idx} of the item")
-    return None
+    key = "idx" if "idx" in row.values and "id" not in row.values else "id"
+    return read_id(row, problems, key=key, fix="give {classification}_{idx} of the item")
 
 
 def _answer(row: Row, item: PrmItem, problems: Problems, notes: _Notes) -> _Answer:

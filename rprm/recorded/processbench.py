@@ -11,13 +11,13 @@ Unknown     a null score with no wrong step before it: such a row never matches
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rprm.benchmarks import thresholds as curves
 from rprm.benchmarks.processbench import Outcome, Result, evaluate, outcome, weak_spots
+from rprm.benchmarks.resampling import known
 from rprm.data.processbench import ProcessBench
 from rprm.errors import BadInput
 from rprm.recorded.reading import (
@@ -34,7 +34,6 @@ from rprm.recorded.reading import (
 from rprm.schema import Solution
 from rprm.scoring import ALL_RIGHT, first_error
 
-AUTO = "auto:"
 _EXACT = 2.0**53
 """Beyond it a float no longer tells every whole number."""
 Given = Mapping[str, "Answer"]
@@ -63,17 +62,13 @@ class Scored:
         """Percentages; null where a subset has solutions of one kind only."""
         subsets = {
             name: {
-                "acc_error": _or_none(one.acc_error),
-                "acc_correct": _or_none(one.acc_correct),
-                "f1": _or_none(one.f1),
+                "acc_error": known(one.acc_error),
+                "acc_correct": known(one.acc_correct),
+                "f1": known(one.f1),
             }
             for name, one in self.result.subsets.items()
         }
-        return {**subsets, "average": _or_none(self.result.f1)}
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value
+        return {**subsets, "average": known(self.result.f1)}
 
 
 def score(
@@ -197,7 +192,7 @@ def chosen(threshold: float | str, matches: curves.Matches | None, *, source: st
                 f"{source}: the best threshold needs the scores of every row.",
                 fix='give "scores" in all rows, or a threshold',
             )
-        return curves.best_threshold(matches, threshold.removeprefix(AUTO))
+        return curves.best_threshold(matches, threshold.removeprefix(curves.AUTO))
     return threshold
 
 

@@ -176,12 +176,18 @@ def kind(value: object) -> str:
     return f"{name.get(type(value), type(value).__name__)} {value!r:.40}"
 
 
-def read_id(row: Row, problems: Problems, *, key: str = "id") -> str | None:
+def read_id(
+    row: Row,
+    problems: Problems,
+    *,
+    key: str = "id",
+    fix: str = "give the id of the benchmark's own row",
+) -> str | None:
     value = row.values.get(key)
     if isinstance(value, str) and value.strip():
         return value
     what = "is missing" if key not in row.values else f"is {kind(value)}, not a text"
-    problems.add(f"{row.where}, {key}", what, fix="give the id of the benchmark's own row")
+    problems.add(f"{row.where}, {key}", what, fix=fix)
     return None
 
 

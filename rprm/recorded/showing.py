@@ -16,32 +16,18 @@ from rprm.benchmarks import thresholds as curves
 from rprm.benchmarks.processbench import Outcome
 from rprm.benchmarks.resampling import Interval, intervals
 from rprm.benchmarks.statistics import Metric, bootstrap
-from rprm.data.prmbench import CLASSES
+from rprm.data.prmbench import ABBREVIATIONS, CLASSES
 from rprm.data.sources import Source
 from rprm.recorded import best_of_n, prmbench, processbench
 
 RESAMPLES = 1000
 NOTE = "Percent; brackets are 95 % intervals over problems."
-SWEPT = tuple(k / 20 for k in range(1, 20))
-"""The thresholds of a table."""
 
 _METRICS: Mapping[Metric, str] = {
     "acc_error": "with error",
     "acc_correct": "without error",
     "f1": "F1",
 }
-_SHORT = {
-    "redundency": "NR",
-    "circular": "NCL",
-    "counterfactual": "ES",
-    "step_contradiction": "SC",
-    "domain_inconsistency": "DC",
-    "confidence": "CI",
-    "missing_condition": "PS",
-    "deception": "DR",
-    "multi_solutions": "MS",
-}
-"""What the papers call the classes."""
 
 _WAYS = {
     "pass_at_1": "pass@1",
@@ -122,7 +108,7 @@ def print_prmbench(console: Console, scored: prmbench.Scored) -> None:
         for name in members:
             shown = found[name] if name in classes else _absent()
             parts = _parts(classes.get(name), positive_only=name == prm.POSITIVE_ONLY)
-            table.add_row(name, _SHORT[name], cell(shown), *parts)
+            table.add_row(name, ABBREVIATIONS[name], cell(shown), *parts)
         value = found[group] if all(name in classes for name in members) else _absent()
         table.add_row(group, "", cell(value), style="bold")
         table.add_section()
@@ -152,7 +138,7 @@ def _parts(one: prm.ClassScore | None, *, positive_only: bool = False) -> list[s
 
 def print_prmbench_sweep(console: Console, points: Mapping[float, prm.PrmResult]) -> None:
     names = [*(one for one in CLASSES), *prm.GROUPS, prm.OVERALL]
-    heads = [_SHORT.get(name, name) for name in names]
+    heads = [ABBREVIATIONS.get(name, name) for name in names]
     table = _table("PRMScore by threshold", "threshold", heads)
     for threshold, result in points.items():
         table.add_row(f"{threshold:g}", *(number(result.scores[name]) for name in names))

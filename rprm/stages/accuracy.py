@@ -24,7 +24,7 @@ from rprm.benchmarks.resampling import Floats, interval, paired
 from rprm.data.problem_tables import table_to_problems, table_to_solved
 from rprm.errors import BadInput
 from rprm.stages.io import ArtifactView, StageIO
-from rprm.stages.measuring import dataset_of, interval_values
+from rprm.stages.measuring import checkpoint_of, dataset_of
 from rprm.stages.params import StageParams
 
 COLUMNS: dict[str, pa.DataType] = {
@@ -95,7 +95,7 @@ class Accuracy:
             undecided=sum(one is None for one in source.table(["correct"])["correct"].to_pylist()),
             refused=source.errors().num_rows,
             missing=sum(one not in grades.number for one in problems),
-            methods={params.method: interval_values(found)},
+            methods={params.method: found.as_json()},
             **_costs(source),
             **self._beside_baseline(io, grades, problems),
         )
@@ -131,7 +131,7 @@ class Accuracy:
             num_resamples=self.params.resamples,
             seed=self.params.seed,
         )
-        difference = interval_values(found.difference) | {"problems": len(shared)}
+        difference = found.difference.as_json() | {"problems": len(shared)}
         return {
             "differences": {f"{self.params.method} - {BASELINE}": difference},
             "baseline_tokens": _costs(given[0])["policy_tokens"],
@@ -145,11 +145,10 @@ class Accuracy:
         for subset in sorted({subset for subset, _ in problems}):
             shares = [grades.share(one) for one in problems if one[0] == subset]
             values[f"{prefix}/{subset}/{method}"] = 100 * sum(shares) / len(shares)
-        model = io.artifacts("model")
         asked = (io.artifacts("problems") or [io.artifact("solved")])[0]
         io.log(
             values,
-            checkpoint=model[0].facts.get("checkpoint") if model else None,
+            checkpoint=checkpoint_of(io),
             dataset=dataset_of(prefix, asked),
         )
 

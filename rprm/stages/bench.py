@@ -19,13 +19,14 @@ from rprm.benchmarks.early_stop import replay
 from rprm.benchmarks.k_curve import expected_outcomes, gather
 from rprm.benchmarks.processbench import Outcome, evaluate, metrics, num_relevant, weak_spots
 from rprm.data.tables import table_to_solutions
-from rprm.schema import Judgement, Solution
+from rprm.schema import Solution
 from rprm.scoring import THRESHOLD, Aggregate, score
 from rprm.stages.examples import choose_examples
 from rprm.stages.io import ArtifactView, StageIO
-from rprm.stages.judged import JudgedCase, table_to_judged
+from rprm.stages.judged import JudgedCase, judgements_of, table_to_judged
 from rprm.stages.measuring import (
     OUTCOMES,
+    checkpoint_of,
     dataset_of,
     origin_of,
     outcomes_table,
@@ -102,17 +103,9 @@ class Bench:
     def _outcomes(
         self, solutions: Sequence[Solution], rows: Sequence[JudgedCase]
     ) -> dict[int, list[Outcome]]:
-        judgements = {
-            row.case.id: Judgement(
-                case_id=row.case.id,
-                critiques_K=row.critiques_K,
-                score=score(row.critiques_K, self.params.aggregate),
-            )
-            for row in rows
-        }
         data = gather(
             solutions,
-            judgements,
+            judgements_of(rows, self.params.aggregate),
             num_critiques=max(self.params.ks),
             aggregate=self.params.aggregate,
         )
@@ -127,9 +120,7 @@ class Bench:
     def _log(
         self, io: StageIO, by_k: Mapping[int, Sequence[Outcome]], source: ArtifactView
     ) -> None:
-        model = io.artifacts("model")
-        checkpoint = model[0].facts.get("checkpoint") if model else None
-        dataset = dataset_of(self.params.benchmark, source)
+        checkpoint, dataset = checkpoint_of(io), dataset_of(self.params.benchmark, source)
         for k, outcomes in by_k.items():
             named = metrics(evaluate(outcomes), prefix=self.params.benchmark)
             by_name = {f"{name}_by_k": value for name, value in named.items()}

@@ -26,6 +26,7 @@ from rprm.benchmarks.processbench import (
     outcome,
     weak_spots,
 )
+from rprm.benchmarks.thresholds import AUTO
 from rprm.data.problem_tables import StepScores, table_to_scores
 from rprm.data.tables import table_to_solutions
 from rprm.errors import BadInput
@@ -33,7 +34,6 @@ from rprm.schema import Solution
 from rprm.scoring import ALL_RIGHT, THRESHOLD, first_error
 from rprm.stages.io import ArtifactView, StageIO
 from rprm.stages.measuring import (
-    THRESHOLDS,
     dataset_of,
     origin_of,
     outcomes_table,
@@ -41,8 +41,6 @@ from rprm.stages.measuring import (
     threshold_curve,
 )
 from rprm.stages.params import StageParams
-
-AUTO = "auto:"
 
 
 class BenchScores:
@@ -59,7 +57,7 @@ class BenchScores:
         """A step scored below it is wrong.  "auto:gsm8k" takes the one with the best F1 on that
         subset, for all subsets.  None: the peer's published rule, where the scores tell the peer,
         else 0.5."""
-        thresholds: tuple[float, ...] = THRESHOLDS
+        thresholds: tuple[float, ...] = thresholds.SHOWN
         """Of the curve in the facts."""
         resamples: int = Field(default=1000, gt=0)
         """Bootstrap resamples of whole problems."""

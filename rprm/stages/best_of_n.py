@@ -29,7 +29,7 @@ from rprm.scoring import Aggregate, score
 from rprm.stages.accuracy import SHARES
 from rprm.stages.io import ArtifactView, StageIO
 from rprm.stages.judged import JudgedCase, table_to_judged
-from rprm.stages.measuring import dataset_of, interval_values
+from rprm.stages.measuring import checkpoint_of, dataset_of
 from rprm.stages.params import StageParams
 
 BASELINES = ("majority", "pass_at_1")
@@ -118,13 +118,12 @@ class BestOfN:
             seed=self.params.seed,
         )
         return {
-            "methods": {name: interval_values(values[name]) for name in of_methods},
-            "differences": {name: interval_values(values[name]) for name in gains},
+            "methods": {name: values[name].as_json() for name in of_methods},
+            "differences": {name: values[name].as_json() for name in gains},
         }
 
     def _log(self, io: StageIO, found: best_of_n.BestOfN, points: Sequence[Point]) -> None:
-        prefix, model = self.params.benchmark, io.artifacts("model")
-        checkpoint = model[0].facts.get("checkpoint") if model else None
+        prefix, checkpoint = self.params.benchmark, checkpoint_of(io)
         dataset = dataset_of(prefix, io.artifact("solved"))
         for point in points:
             by_n = {f"{prefix}/average/{name}_by_n": v for name, v in point.values.items()}

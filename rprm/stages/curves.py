@@ -24,11 +24,11 @@ from rprm.benchmarks.statistics import Metric
 from rprm.data.problem_tables import table_to_scores
 from rprm.data.tables import table_to_solutions
 from rprm.errors import BadInput
-from rprm.schema import Judgement, Solution
-from rprm.scoring import THRESHOLD, Aggregate, score
+from rprm.schema import Solution
+from rprm.scoring import THRESHOLD, Aggregate
 from rprm.stages.io import ArtifactView, StageIO
-from rprm.stages.judged import table_to_judged
-from rprm.stages.measuring import THRESHOLDS, dataset_of, interval_values, origin_of
+from rprm.stages.judged import judgements_of, table_to_judged
+from rprm.stages.measuring import dataset_of, origin_of
 from rprm.stages.params import StageParams
 
 COLUMNS: dict[str, pa.DataType] = {
@@ -62,7 +62,7 @@ class Curves:
         """K_max; None: as many as the step with the fewest has."""
         threshold: float = THRESHOLD
         """A step scored below it is wrong; the reference of the curve over thresholds."""
-        thresholds: tuple[float, ...] = THRESHOLDS
+        thresholds: tuple[float, ...] = thresholds.SHOWN
         aggregate: Aggregate = Aggregate.SOFT
         orders: int = Field(default=20, gt=0)
         """A smaller K is averaged over so many orders of the critiques drawn."""
@@ -107,14 +107,8 @@ class Curves:
         return beliefs, matches_at_k(beliefs, num_critiques=beliefs.num_critiques)
 
     def _beliefs(self, judged: ArtifactView, solutions: Sequence[Solution]) -> k_curve.Beliefs:
-        judgements = {
-            row.case.id: Judgement(
-                case_id=row.case.id,
-                critiques_K=row.critiques_K,
-                score=score(row.critiques_K, self.params.aggregate),
-            )
-            for row in table_to_judged(judged.table(), source="judged", need_gold=False)
-        }
+        rows = table_to_judged(judged.table(), source="judged", need_gold=False)
+        judgements = judgements_of(rows, self.params.aggregate)
         ids = [f"{one.id}:{step}" for one in solutions for step in range(num_relevant(one))]
         lengths = [len(judgements[name].critiques_K) for name in ids if name in judgements]
         most = self.params.critiques or min(lengths, default=0)
@@ -174,25 +168,25 @@ def _scores(given: ArtifactView) -> dict[str, Sequence[float | None]]:
 def _fact(place: str, at: float, one: Point) -> dict[str, Any]:
     gain = None
     if one.gain is not None:
-        gain = {**interval_values(one.gain.difference), "p_value": one.gain.p_value}
-    return {place: at, "f1": interval_values(one.value), "gain": gain}
+        gain = {**one.gain.difference.as_json(), "p_value": one.gain.p_value}
+    return {place: at, "f1": one.value.as_json(), "gain": gain}
 
 
 def _tracked(name: str, one: Point) -> dict[str, float]:
     """What is not defined is left out."""
-    value = interval_values(one.value)["value"]
+    value = one.value.as_json()["value"]
     return {} if value is None else {name: value}
 
 
 def _rows(curve: str, by_metric: dict[Metric, list[Point]]) -> Iterator[dict[str, Any]]:
     for metric, points in by_metric.items():
         for one in points:
-            gain = interval_values(one.gain.difference) if one.gain else {}
+            gain = one.gain.difference.as_json() if one.gain else {}
             yield {
                 "curve": curve,
                 "at": one.at,
                 "metric": metric,
-                **interval_values(one.value),
+                **one.value.as_json(),
                 "gain": gain.get("value"),
                 "gain_low": gain.get("low"),
                 "gain_high": gain.get("high"),

@@ -8,8 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from rprm.data.tables import CASES, cases_to_table, table_to_cases
-from rprm.schema import Case, Critique, Unparsed, Verdict
+from rprm.data.tables import CASES, cases_to_table, critique_values, table_to_cases
+from rprm.schema import Case, Critique, Judgement, Unparsed, Verdict
+from rprm.scoring import Aggregate, score
 from rprm.selection import Response
 from rprm.verdicts import verdict_of
 
@@ -39,7 +40,7 @@ def judged_to_table(rows: Iterable[JudgedCase]) -> pa.Table:
     table = cases_to_table(row.case for row in rows)
     engines = pa.array([row.engine for row in rows], type=pa.string())
     critiques = pa.array(
-        [[_values(one) for one in row.critiques_K] for row in rows], type=pa.list_(CRITIQUE)
+        [[critique_values(one) for one in row.critiques_K] for row in rows], type=pa.list_(CRITIQUE)
     )
     return table.append_column("engine", engines).append_column("critiques", critiques)
 
@@ -57,6 +58,18 @@ def table_to_judged(
         )
 
 
+def judgements_of(rows: Iterable[JudgedCase], aggregate: Aggregate) -> dict[str, Judgement]:
+    """By case."""
+    return {
+        row.case.id: Judgement(
+            case_id=row.case.id,
+            critiques_K=row.critiques_K,
+            score=score(row.critiques_K, aggregate),
+        )
+        for row in rows
+    }
+
+
 def responses(rows: Iterable[JudgedCase]) -> Iterator[Response]:
     """What selection and pairing filter: every critique with its case's gold label."""
     for row in rows:
@@ -69,17 +82,6 @@ def responses(rows: Iterable[JudgedCase]) -> Iterator[Response]:
                 sample=sample,
                 text=one.text,
             )
-
-
-def _values(one: Critique | Unparsed) -> dict[str, Any]:
-    judged = one if isinstance(one, Critique) else None
-    return {
-        "text": one.text,
-        "verdict": judged.verdict.value if judged else None,
-        "cause": None if isinstance(one, Critique) else one.cause,
-        "p_yes": judged.p_yes if judged else None,
-        "num_tokens": one.num_tokens,
-    }
 
 
 def _critique(values: dict[str, Any]) -> Critique | Unparsed:

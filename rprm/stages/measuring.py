@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,9 +9,9 @@ import pyarrow as pa
 
 from rprm.benchmarks import thresholds
 from rprm.benchmarks.processbench import Outcome, evaluate, metrics
-from rprm.benchmarks.resampling import Interval
+from rprm.benchmarks.resampling import known
 from rprm.benchmarks.statistics import bootstrap
-from rprm.stages.io import ArtifactView
+from rprm.stages.io import ArtifactView, StageIO
 
 COLUMNS: dict[str, pa.DataType] = {
     "solution_id": pa.string(),
@@ -24,9 +23,6 @@ COLUMNS: dict[str, pa.DataType] = {
 }
 OUTCOMES = pa.schema(list(COLUMNS.items()))
 """One row per solution and K."""
-
-THRESHOLDS = tuple(k / 20 for k in range(1, 20))
-"""Of a curve over thresholds."""
 
 _ORIGIN = ("source", "revision", "digest", "subsets", "duplicates")
 """What the stage that loaded the data noted about its bytes."""
@@ -48,13 +44,13 @@ def point(k: int, outcomes: Sequence[Outcome], *, resamples: int, seed: int) -> 
     values: dict[str, Any] = {"k": k}
     for metric in ("f1", "acc_error", "acc_correct"):
         found = bootstrap(outcomes, metric=metric, num_resamples=resamples, seed=seed)
-        values[metric] = interval_values(found)
+        values[metric] = found.as_json()
     values["subsets"] = metrics(evaluate(outcomes), prefix="")
     return values
 
 
 def threshold_curve(
-    matches: thresholds.Matches | None, at: Sequence[float] = THRESHOLDS
+    matches: thresholds.Matches | None, at: Sequence[float] = thresholds.SHOWN
 ) -> list[dict[str, Any]]:
     """F1 at other thresholds; nothing where none changes a prediction."""
     if matches is None:
@@ -70,14 +66,10 @@ def threshold_curve(
     ]
 
 
-def interval_values(found: Interval) -> dict[str, float | None]:
-    values = {"value": found.estimate, "low": found.low, "high": found.high}
-    return {name: known(value) for name, value in values.items()}
-
-
-def known(value: float) -> float | None:
-    """Facts are JSON, which has no NaN."""
-    return None if math.isnan(value) else value
+def checkpoint_of(io: StageIO) -> str | None:
+    """Of the judge that was measured, where the stage is given its model."""
+    model = io.artifacts("model")
+    return model[0].facts.get("checkpoint") if model else None
 
 
 def outcomes_table(by_k: Mapping[int, Sequence[Outcome]]) -> pa.Table:

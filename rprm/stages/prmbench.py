@@ -18,13 +18,15 @@ import pyarrow as pa
 from pydantic import Field
 
 from rprm.benchmarks import prmbench as bench
+from rprm.benchmarks.resampling import known
+from rprm.benchmarks.thresholds import SHOWN
 from rprm.data.prmbench import PrmItem, table_to_items
 from rprm.errors import BadInput
 from rprm.scoring import THRESHOLD, Aggregate
 from rprm.stages.bench_scores import published_rule
 from rprm.stages.io import ArtifactView, StageIO
 from rprm.stages.item_scores import ItemScores, Values, scores_of_judged, scores_of_table
-from rprm.stages.measuring import THRESHOLDS, dataset_of, interval_values, known, origin_of
+from rprm.stages.measuring import dataset_of, origin_of
 from rprm.stages.params import StageParams
 
 _COLUMNS: dict[str, pa.DataType] = {
@@ -52,7 +54,7 @@ class PrmBench:
         tell the peer, else 0.5.  The recorded table of R-PRM used 0.61."""
         aggregate: Aggregate = Aggregate.SOFT
         """Of critiques; "hard" is what the published table used."""
-        thresholds: tuple[float, ...] = THRESHOLDS
+        thresholds: tuple[float, ...] = SHOWN
         """Of the curve in the facts."""
         resamples: int = Field(default=1000, gt=0)
         """Bootstrap resamples of whole problems; variants of one question are one problem."""
@@ -81,7 +83,7 @@ class PrmBench:
             items=len(items),
             threshold=threshold,
             scores={
-                name: interval_values(found[name])
+                name: found[name].as_json()
                 for name, value in result.scores.items()
                 if known(value) is not None
             },

@@ -9,14 +9,13 @@ Metrics  claims/{claim}/difference, low, high; claims/holds, undecided, fails
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pyarrow as pa
 from pydantic import Field
 
-from rprm.benchmarks.statistics import Interval
+from rprm.benchmarks.resampling import known
 from rprm.errors import BadInput
 from rprm.reporting import comparisons, making, markdown, page, readings, results, solving
 from rprm.reporting.claims import Checked, Claim, Named, Verdict, check
@@ -183,13 +182,13 @@ def _verdict(checked: Checked) -> dict[str, Any]:
         "metric": checked.quantity,
         "better": _side(checked.better, found.better),
         "worse": _side(checked.worse, found.worse),
-        "difference": _values(found.difference),
+        "difference": found.difference.as_json(),
         "seeds": found.seeds,
     }
 
 
 def _side(side: Named, value: float) -> dict[str, Any]:
-    return {"judge": side.label, "k": side.k, "value": _json(value)}
+    return {"judge": side.label, "k": side.k, "value": known(value)}
 
 
 def _headline_table(findings: Findings) -> list[dict[str, Any]]:
@@ -199,7 +198,7 @@ def _headline_table(findings: Findings) -> list[dict[str, Any]]:
             "seeds": len(one.runs),
             "k": k,
             **{
-                metric: _values(found.value)
+                metric: found.value.as_json()
                 for metric in METRICS
                 if (found := findings.numbers.at(one, k, metric))
             },
@@ -210,18 +209,6 @@ def _headline_table(findings: Findings) -> list[dict[str, Any]]:
     ]
 
 
-def _values(found: Interval) -> dict[str, float | None]:
-    return {
-        "value": _json(found.estimate),
-        "low": _json(found.low),
-        "high": _json(found.high),
-    }
-
-
-def _json(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
 def _log(io: StageIO, checked: Sequence[Checked]) -> None:
     metrics: dict[str, float] = {
         f"claims/{verdict.value}": float(sum(one.found.verdict is verdict for one in checked))
@@ -229,7 +216,7 @@ def _log(io: StageIO, checked: Sequence[Checked]) -> None:
     }
     for number, one in enumerate(checked, start=1):
         name = f"claims/{number}-{page.anchor(one.claim.text)[:60]}"
-        values = _values(one.found.difference)
+        values = one.found.difference.as_json()
         told = {"difference": values["value"], "low": values["low"], "high": values["high"]}
         metrics |= {f"{name}/{part}": v for part, v in told.items() if v is not None}
     if checked:
@@ -244,7 +231,7 @@ def _table(numbers: Numbers) -> pa.Table:
             "seeds": len(one.by_seed),
             "k": one.k,
             "metric": one.metric,
-            **_values(one.value),
+            **one.value.as_json(),
         }
         for one in numbers
     ]
