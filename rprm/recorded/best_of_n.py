@@ -7,8 +7,8 @@ Scores    one per step, any finite numbers, or a single one for the response; nu
           response that was not judged: it is chosen only if no other was
 Right?    "correct": true, false, or null where nobody could decide; without it "answer" is the
           reference, and the response's own answer is graded against it
-Votes     are by the response's own answer: "prediction", else "answer" where it varies within a
-          problem (next to "correct"), else what the response ends in
+Votes     are by the response's own answer: "prediction"; else "answer", next to "correct", where it
+          varies within a problem or no response shows an answer; else the response's (own_answers)
 Official  rows of Qwen2.5-Math's evaluation are read as they are: one per problem, with the lists
           "pred", "score", "pred_score"
 """
@@ -19,26 +19,31 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rprm.benchmarks.answers import extract_answer
-from rprm.benchmarks.best_of_n import METHODS, Aggregator, BestOfN, Pool, Response, evaluate
+from rprm.benchmarks.best_of_n import Aggregator, BestOfN, Pool, Response, evaluate
+from rprm.recorded.own_answers import own_answer
 from rprm.recorded.reading import Problems, Row, RowFile, describe, kind, listed, read_scores
 
 Grade = Callable[[Sequence[tuple[str, str]]], Sequence[bool | None]]
 """From pairs of reference and own answer to: is it right?  None where that could not be told."""
+
+TOLD = ("pass_at_1", "pass_at_n", "majority", "best_of_n")
+"""The numbers of the JSON object."""
 
 _LISTS = {"prediction": "pred", "correct": "score", "scores": "pred_score"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scored:
+    pools: tuple[Pool, ...]
     result: BestOfN
     warnings: tuple[str, ...]
 
     def as_json(self) -> dict[str, object]:
         """Percentages; null where no response carries an answer to vote by."""
-        found: dict[str, object] = {name: self.result.average.get(name) for name in METHODS}
+        found: dict[str, object] = {name: self.result.average.get(name) for name in TOLD}
         if len(self.result.subsets) > 1:
-            found["subsets"] = {name: dict(of) for name, of in self.result.subsets.items()}
+            subsets = self.result.subsets.items()
+            found["subsets"] = {n: {name: of.get(name) for name in TOLD} for n, of in subsets}
         return found
 
 
@@ -67,9 +72,11 @@ def score(file: RowFile, *, aggregator: Aggregator, grade: Grade) -> Scored:
     read = [_sample(row, problems) for row in rows]
     problems.done()  # rows first: what follows would only repeat their problems
     pools = _pools(read, problems)
-    own = _answers_are_own(read, pools, problems)
+    told = _answers_are_own(read, pools, problems)
     problems.done()
-    samples = [replace(one, prediction=_own_answer(one, own=own)) for one in read]
+    samples = [replace(one, prediction=_own_answer(one, told=told)) for one in read]
+    if not any(one.prediction for one in samples) and _may_be_own(samples, pools):
+        samples = [replace(one, prediction=one.answer) for one in samples]
     verdicts = _verdicts(samples, grade)
     named = [
         Pool(
@@ -87,7 +94,8 @@ def score(file: RowFile, *, aggregator: Aggregator, grade: Grade) -> Scored:
         for name, members in pools.items()
     ]
     result = evaluate(named, aggregator=aggregator)
-    return Scored(result=result, warnings=tuple(_warnings(named, result)))
+    warnings = tuple(_warnings(named, result))
+    return Scored(pools=tuple(named), result=result, warnings=warnings)
 
 
 # --- rows -------------------------------------------------------------------------------------
@@ -128,6 +136,9 @@ def _sample(row: Row, problems: Problems) -> _Sample:
         fix = 'give "correct", or the reference as "answer" and it will be graded'
         problems.add(row.where, "does not say whether the response is right", fix=fix)
     response = values.get("response")
+    if not {"correct", "response", "prediction"} & set(values):
+        fix = "give it as text, or null for a response that never came"
+        problems.add(f"{row.where}, response", "is missing", fix=fix)
     if response is not None and not isinstance(response, str):
         problems.add(f"{row.where}, response", f"is {kind(response)}", fix="give it as text")
     return _Sample(
@@ -150,7 +161,8 @@ def _problem(row: Row, problems: Problems) -> str:
         return value
     if value is None and any(row.values.get(key) is not None for key in ("problem_id", "id")):
         return ""
-    what = "is missing" if value is None else f"is {kind(value)}, not a text"
+    given = "blank" if isinstance(value, str) else f"{kind(value)}, not a text"
+    what = "is missing" if value is None else f"is {given}"
     problems.add(f"{row.where}, problem", what, fix='give the problem, or a "problem_id"')
     return ""
 
@@ -234,10 +246,17 @@ def _answers_are_own(
     return bool(varying)
 
 
-def _own_answer(sample: _Sample, *, own: bool) -> str | None:
+def _may_be_own(samples: Sequence[_Sample], pools: Mapping[str, Sequence[int]]) -> bool:
+    """A reference is the same where one response is right and another is not."""
+    return all(one.graded and not one.has_prediction for one in samples) and all(
+        len({samples[place].correct for place in members}) == 1 for members in pools.values()
+    )
+
+
+def _own_answer(sample: _Sample, *, told: bool) -> str | None:
     if sample.has_prediction:
         return sample.prediction
-    return sample.answer if own else extract_answer(sample.response)
+    return sample.answer if told else own_answer(sample.response)
 
 
 def _verdicts(samples: Sequence[_Sample], grade: Grade) -> list[bool | None]:

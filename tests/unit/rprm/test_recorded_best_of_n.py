@@ -37,7 +37,6 @@ def test_every_method_on_one_problem() -> None:
         "pass_at_1": pytest.approx(60),
         "majority": 100,
         "best_of_n": 0,
-        "weighted_vote": 0,
         "pass_at_n": 100,
     }
 
@@ -98,6 +97,36 @@ def test_a_prediction_wins_over_what_the_text_ends_in() -> None:
         row("3", [0.1], correct=False),
     ]
     assert scored(*values).as_json()["majority"] == 100
+
+
+def test_responses_that_are_bare_answers_vote_by_all_of_their_text() -> None:
+    """Not by the last number in them."""
+    values = [
+        {"problem": "p", "response": own, "scores": [0.5], "correct": own != "\\frac{3}{2}"}
+        for own in ("\\frac{3}{2}", "\\frac{1}{2}", "\\dfrac12")
+    ]
+    assert scored(*values).as_json()["majority"] == 100
+    graded = [
+        {"answer": "\\frac{1}{2}"} | {k: v for k, v in r.items() if k != "correct"} for r in values
+    ]
+    assert scored(*graded).as_json()["pass_at_1"] == pytest.approx(200 / 3)
+
+
+def test_answers_that_never_vary_vote_where_no_response_shows_one() -> None:
+    values = [
+        {"problem": problem, "response": "", "scores": [0.5], "correct": right, "answer": "4"}
+        for problem, right in [("p", True), ("p", True), ("q", False)]
+    ]
+    assert scored(*values).as_json()["majority"] == 50
+    reference = [{**values[0], "correct": False}, *values]
+    assert scored(*reference).as_json()["majority"] is None
+
+
+def test_a_response_that_is_to_be_graded_must_be_there() -> None:
+    with pytest.raises(BadInput, match=r"row 0 \(line 1\), response: is missing"):
+        scored({"problem": "p", "scores": [0.5], "answer": "4"})
+    never = scored({"problem": "p", "scores": [0.5], "answer": "4", "response": None})
+    assert never.as_json()["pass_at_1"] == 0
 
 
 def test_nobody_could_decide_counts_as_wrong_and_is_told() -> None:
@@ -161,7 +190,6 @@ def test_rows_of_the_official_format_hold_a_whole_pool() -> None:
         "pass_at_1": pytest.approx(200 / 3),
         "majority": 100,
         "best_of_n": 0,
-        "weighted_vote": 0,
         "pass_at_n": 100,
     }
     with pytest.raises(BadInput, match=r"row 0 .* holds lists of 3, 3, 1"):
@@ -178,6 +206,7 @@ def test_rows_of_the_official_format_hold_a_whole_pool() -> None:
         ({"scores": [float("inf")]}, "scores[0]: is the number inf"),
         ({"problem": 3}, "problem: is the number 3"),
         ({"problem": None}, "problem: is missing"),
+        ({"problem": " "}, "problem: is blank"),
         ({"response": ["a"]}, "response: is a list"),
         ({"subset": True}, "subset: is true"),
     ],
