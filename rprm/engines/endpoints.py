@@ -15,11 +15,11 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import orjson
 
@@ -133,8 +133,9 @@ class DnsSource:
     async def read(self) -> tuple[Replica, ...]:
         try:
             addresses = set(await self._resolve(self._host, self._port))
-        except OSError as error:
-            self.problem = f"{self._host} cannot be resolved: {error.strerror or error}"
+        except (OSError, UnicodeError) as error:  # the latter for what can be no name at all
+            why = error.strerror if isinstance(error, OSError) else None
+            self.problem = f"{self._host} cannot be resolved: {why or error}"
             return self._replicas
         self.problem = ""
         places = (f"[{one}]" if ":" in one else one for one in addresses)
@@ -186,6 +187,7 @@ def root_url(url: str) -> str:
     """The server's root, from its address with or without /v1.  Raises BadInput."""
     url = url.strip()
     check_base_url(url)
+    _parts_of(url)
     return url.rstrip("/").removesuffix("/v1").rstrip("/")
 
 
@@ -194,25 +196,35 @@ def _name_of(url: str) -> str:
     return f"{parts.netloc}{parts.path}"
 
 
-def _in_order(replicas: Any) -> tuple[Replica, ...]:
-    return tuple(sorted(replicas, key=lambda replica: str(replica.name)))
+def _in_order(replicas: Iterable[Replica]) -> tuple[Replica, ...]:
+    return tuple(sorted(replicas, key=lambda replica: replica.name))
+
+
+def _parts_of(spec: str) -> SplitResult:
+    try:
+        parts = urlsplit(spec.strip())
+        _ = parts.port  # raises too
+    except ValueError as error:
+        raise BadInput(
+            f"{spec!r} is no address: {error}.", fix="give a host and a port such as a:8000"
+        ) from error
+    return parts
 
 
 def _path_of(spec: str) -> Path:
-    parts = urlsplit(spec.strip())
-    if parts.netloc not in ("", "localhost") or not parts.path.strip("/"):
+    parts = _parts_of(spec)
+    path = unquote(parts.path)
+    here = parts.netloc in ("", "localhost") and not (parts.query or parts.fragment)
+    if not here or not path.strip("/") or "\0" in path:
         raise BadInput(
             f"{spec!r} is not the address of a file.", fix="give file:/// and an absolute path"
         )
-    return Path(unquote(parts.path))
+    return Path(path)
 
 
 def _host_of(spec: str) -> tuple[str, int]:
-    parts = urlsplit(spec.strip())
-    try:
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
+    parts = _parts_of(spec)
+    host, port = parts.hostname, parts.port
     if not host or not port or parts.path.strip("/") or parts.username is not None:
         raise BadInput(f"{spec!r} is not a name with a port.", fix="give it as dns://name:8000")
     return host, port

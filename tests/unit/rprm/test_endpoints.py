@@ -75,8 +75,12 @@ def test_several_addresses_are_separated_by_commas() -> None:
         ("http://", "not the address of an API"),
         ("file://relative.json", "not the address of a file"),
         ("file:///", "not the address of a file"),
+        ("file:///a%00b", "not the address of a file"),
+        ("file:///a.json#b", "not the address of a file"),
         ("dns://judge", "a name with a port"),
-        ("dns://judge:port", "a name with a port"),
+        ("dns://judge:port", "no address"),
+        ("http://judge:port", "no address"),
+        ("dns://[", "no address"),
         ("dns://judge:8000/v1", "a name with a port"),
     ],
 )
@@ -190,6 +194,28 @@ def test_every_address_of_a_name_is_a_replica_and_a_failing_resolver_changes_not
     assert "Temporary failure" in source.problem
     assert names(source) == ["10.0.0.1:8000"]
     assert source.problem == ""
+
+
+def test_what_can_be_no_name_is_a_problem_and_no_crash() -> None:
+    source = endpoint_source(f"dns://{'a' * 70}.example:8000")
+    assert names(source) == []
+    assert "cannot be resolved" in source.problem
+
+
+specs = st.one_of(
+    st.text(max_size=20),
+    st.builds(
+        "{}{}".format,
+        st.sampled_from(["http://", "https://", "dns://", "file:///"]),
+        st.text(max_size=20),
+    ),
+)
+
+
+@given(specs)
+def test_no_spec_raises_anything_but_bad_input(spec: str) -> None:
+    with contextlib.suppress(BadInput):
+        endpoint_source(spec)
 
 
 def test_a_name_is_really_resolved() -> None:
