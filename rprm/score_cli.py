@@ -119,8 +119,12 @@ def score_processbench(
 def score_prmbench(  # noqa: PLR0913  what a person may choose
     file: RecordedFile,
     threshold: Annotated[
-        float, typer.Option(help="A step scored at or above it is right.")
-    ] = THRESHOLD,
+        float | None,
+        typer.Option(
+            help="A step scored at or above it is right.  [default: 0.5, and labels decide where "
+            "a row has both]"
+        ),
+    ] = None,
     limit_to_present: Limit = False,
     subset394: Annotated[
         bool, typer.Option("--subset394", help="Only the 394 items that o1 models were run on.")
@@ -144,12 +148,17 @@ def score_prmbench(  # noqa: PLR0913  what a person may choose
     * `rprm score prmbench r-prm.jsonl --threshold 0.61`
     * `rprm score prmbench o1.jsonl --subset394 --json | jq .overall`
     """
-    at = _finite(threshold)
+    at = None if threshold is None else _finite(threshold)
     rows = read_rows(file)
     items = prmbench_data.load_prmbench(data, subset394=subset394)
     scored = recorded_prmbench.score(rows, items, threshold=at, limit_to_present=limit_to_present)
-    points = prm.sweep(scored.steps, SHOWN) if sweep_table else {}
-    if points and scored.has_labels:
+    swept = scored
+    if sweep_table and scored.has_labels and at is None:  # a table of thresholds is of scores
+        swept = recorded_prmbench.score(
+            rows, items, threshold=THRESHOLD, limit_to_present=limit_to_present
+        )
+    points = prm.sweep(swept.steps, SHOWN) if sweep_table else {}
+    if points and swept.has_labels:
         _warn(["rows with labels are the same at every threshold"])
     _warn(scored.warnings)
     if as_json:

@@ -3,6 +3,7 @@
 Rows        {"id": "circular_prm_test_p1_0", "scores": [0.9, 0.2]}     one per step; a step at or
                                                                       above the threshold is right
             {"id": …, "labels": [true, 0]}                            true or 1: the step is right
+Both        the labels count, as in the official script, unless a threshold is asked for
 Redundancy  "redundancy_labels", where given, true for a redundant step: they and not the scores
             count in the classes redundency and circular, as in the official script
 Unusable    "validity": false, or scores of null: the judge's answer could not be read; the item is
@@ -36,6 +37,7 @@ from rprm.recorded.reading import (
     read_id,
     read_scores,
 )
+from rprm.scoring import THRESHOLD
 
 _TWIN = "correct_"
 _STARTS = tuple(f"{name}_" for name in CLASSES)
@@ -44,6 +46,8 @@ _OFFICIAL = {
     "labels": "step_level_validity_labels",
     "redundancy_labels": "step_level_redundancy_labels",
 }
+
+_SCORES_FIRST, _LABELS_FIRST = ("scores", "labels"), ("labels", "scores")
 
 Values = tuple[float | None, ...]
 
@@ -86,11 +90,15 @@ class Scored:
 
 
 def score(
-    file: RowFile, data: PrmBenchData, *, threshold: float, limit_to_present: bool = False
+    file: RowFile, data: PrmBenchData, *, threshold: float | None, limit_to_present: bool = False
 ) -> Scored:
-    """Raises BadInput that names every unusable row."""
+    """A threshold of None is the usual one, and labels count where a row has them too.
+
+    Raises BadInput that names every unusable row.
+    """
     problems = Problems(source=file.source)
-    read = _read(file, data, problems)
+    read = _read(file, data, problems, _SCORES_FIRST if threshold is not None else _LABELS_FIRST)
+    threshold = THRESHOLD if threshold is None else threshold
     problems.done()
     if not limit_to_present:
         _check_complete(file.source, data, {item.solution.id for item in read.items})
@@ -119,10 +127,10 @@ def _steps(read: Judged, threshold: float) -> Steps:
 # --- rows -------------------------------------------------------------------------------------
 
 
-def _read(file: RowFile, data: PrmBenchData, problems: Problems) -> Judged:
+def _read(file: RowFile, data: PrmBenchData, problems: Problems, order: tuple[str, str]) -> Judged:
     items = {item.solution.id: item for item in data.items}
     found: dict[str, _Answer] = {}
-    notes = _Notes(data.duplicates)
+    notes = _Notes(order, data.duplicates)
     for row in file.rows:
         official = _plain(row)
         identity = _identity(official, problems)
@@ -158,7 +166,9 @@ class _Answer:
 class _Notes:
     """What is said of rows that are fine, but not as one might think."""
 
-    def __init__(self, ambiguous: Sequence[str] = ()) -> None:
+    def __init__(self, order: tuple[str, str], ambiguous: Sequence[str] = ()) -> None:
+        self.order = order
+        """Which of scores and labels decide where a row has both: the first."""
         self.ambiguous = frozenset(ambiguous)
         """Ids that stand twice in the data: a row may be of the other text."""
         self.cut: list[str] = []
@@ -176,7 +186,7 @@ class _Notes:
             "row(s) have more values than steps, of ids that stand twice in the data; the values "
             "beyond the first text's steps are not counted": self.cut,
             "row(s) repeat an id; the first row counts": self.repeated,
-            "row(s) give scores and labels; the scores decide": self.both,
+            f"row(s) give scores and labels; the {self.order[0]} decide": self.both,
             "row(s) are unusable and left out of the counts": self.unusable,
             "row(s) are of items outside the subset and not counted": self.elsewhere,
             'row(s) are twins without an error ("correct_…") and not counted': self.twins,
@@ -201,7 +211,7 @@ def _identity(row: Row, problems: Problems) -> str | None:
 
 def _answer(row: Row, item: PrmItem, problems: Problems, notes: _Notes) -> _Answer:
     identity, values = item.solution.id, row.values
-    given = [key for key in ("scores", "labels") if values.get(key) is not None]
+    given = [key for key in notes.order if values.get(key) is not None]
     redundancy = values.get("redundancy_labels") is not None
     if values.get("validity") is False or (not given and _says_null(row)):
         notes.unusable.append(identity)

@@ -114,10 +114,14 @@ def test_twins_without_an_error_are_not_counted() -> None:
     assert "correct_1" in found.warnings[0]
 
 
-def test_scores_decide_where_a_row_has_labels_too() -> None:
-    found = scored({"id": "circular_1", "labels": [0, 0, 0], "scores": [0.9, 0.1, 0.9]})
-    assert found.result.overall.score == 100
-    assert "give scores and labels" in found.warnings[0]
+def test_labels_decide_where_a_row_has_scores_too_unless_a_threshold_is_asked_for() -> None:
+    both = {"id": "circular_1", "labels": [1, 0, 1], "scores": [0.9, 0.6, 0.9]}
+    told = score(rows(both), DATA, threshold=None, limit_to_present=True)
+    assert (told.result.overall.score, told.threshold) == (100, 0.5)
+    assert "give scores and labels; the labels decide" in told.warnings[0]
+    assert "the scores decide" in scored(both).warnings[0]
+    assert counts(both, threshold=0.61) == (2, 0, 1, 0)
+    assert counts(both, threshold=0.5) == (2, 1, 0, 0)
 
 
 @pytest.mark.parametrize(
