@@ -34,7 +34,8 @@ class Replica:
     name: str
     """Stays the same as long as the replica lives; no two have the same."""
     url: str
-    """Of the server's root: without /v1 and without a slash at its end."""
+    """Of the server's root: without /v1 and without a slash at its end.  One server, not a balancer
+    before several, whose metrics would come from now this one and now that."""
     draining: bool = False
     """It finishes what it has and gets nothing new."""
     max_num_seqs: int | None = None
