@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from rprm.benchmarks import n_curve
 from rprm.benchmarks import prmbench as prm
 from rprm.benchmarks.best_of_n import Aggregator
 from rprm.benchmarks.resampling import known
@@ -192,6 +193,9 @@ def score_best_of_n(
     timeout: Annotated[
         float, typer.Option(min=0.1, help="Seconds that one answer may take to grade.")
     ] = 5.0,
+    by_n: Annotated[
+        bool, typer.Option("--by-n", help="Also every smaller N, and votes weighted by reward.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Choose among N responses: by reward, by majority, at random, and at best.
@@ -202,21 +206,26 @@ def score_best_of_n(
     "problem_id" names the problem where its text does not, "subset" its part of the benchmark,
     "prediction" the response's own answer, which votes.  Ties go to the response seen first.
 
-    **Prints** `{"pass_at_1": …, "pass_at_n": …, "majority": …, "best_of_n": …}` with --json, and
-    weighted_vote; with several subsets these are unweighted means over them.
+    **Prints** `{"pass_at_1": …, "pass_at_n": …, "majority": …, "best_of_n": …}` with --json; with
+    several subsets these are unweighted means over them, and "subsets" holds each.
 
     **Examples**
 
-    * `rprm score best-of-n math500.jsonl --aggregate product`
+    * `rprm score best-of-n math500.jsonl --aggregate product --by-n`
     * `rprm score best-of-n pool.jsonl.gz --grader qwen --json | jq .best_of_n`
     """
     rows = read_rows(file)
     scored = best_of_n.score(rows, aggregator=aggregate, grade=_grading(grader, timeout))
     _warn(scored.warnings)
+    points = n_curve.curve(scored.pools, aggregator=aggregate) if by_n else []
     if as_json:
-        _print_json(scored.as_json())
+        curve = [{"n": one.n, **one.values} for one in points]
+        _print_json(scored.as_json() | ({"by_n": curve} if curve else {}))
         return
-    showing.print_best_of_n(make_console(), scored)
+    console = make_console()
+    showing.print_best_of_n(console, scored)
+    if points:
+        showing.print_by_n(console, points)
 
 
 def _grading(grader: Grader, timeout_s: float) -> best_of_n.Grade:

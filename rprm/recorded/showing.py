@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rprm.benchmarks import best_of_n as choosing
+from rprm.benchmarks import n_curve
 from rprm.benchmarks import prmbench as prm
 from rprm.benchmarks import thresholds as curves
 from rprm.benchmarks.processbench import Outcome
@@ -168,3 +169,12 @@ def print_best_of_n(console: Console, scored: best_of_n.Scored) -> None:
     table.add_row(last, str(len(result.problems)), *cells, style="bold")
     console.print(table)
     console.print(Text(NOTE, "dim"))
+
+
+def print_by_n(console: Console, points: Sequence[n_curve.Point]) -> None:
+    """Means over the ways to draw n of the N responses."""
+    methods = list(points[0].values)
+    table = _table("By the number of responses", "N", [_WAYS[one] for one in methods])
+    for point in points:
+        table.add_row(str(point.n), *(number(point.values[one]) for one in methods))
+    console.print(table)

@@ -144,6 +144,20 @@ def test_best_of_n_grades_where_the_rows_do_not_say(run: Run) -> None:
     assert "best of N" in shown
 
 
+def test_best_of_n_tells_four_numbers_and_more_by_n(run: Run) -> None:
+    rows = [
+        {"problem": "p", "response": own, "scores": score, "correct": own == "4"}
+        for own, score in [("4", 0.9), ("5", 0.8)]
+    ]
+    values = json.loads(run("best-of-n", rows, "--json").stdout)
+    assert values == {"pass_at_1": 50, "pass_at_n": 100, "majority": 100, "best_of_n": 100}
+    points = json.loads(run("best-of-n", rows, "--by-n", "--json").stdout)["by_n"]
+    assert [one["n"] for one in points] == [1, 2]
+    assert points[0]["pass_at_n"] == pytest.approx(50)
+    assert points[1]["weighted_vote"] == 100
+    assert "By the number of responses" in run("best-of-n", rows, "--by-n").stdout
+
+
 @pytest.mark.parametrize(
     ("verb", "example"),
     [
