@@ -59,6 +59,8 @@ def test_the_events_that_name_artifacts_are_those_that_campaigns_write(ran: Ran)
     assert view.made_by("small") == made
     run_in_process(CAMPAIGN, EVENTS, store=ran.store)
     assert view.made_by("small") == made
+    Path("elsewhere").mkdir()
+    assert SealedStore("elsewhere").made_by("small") == made  # it ran here, whatever its store
 
 
 def test_refusals_tell_their_cause(tmp_path: Path) -> None:
