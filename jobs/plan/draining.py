@@ -7,10 +7,9 @@ a new one is started.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jobs.plan.fleet import Phase, Replica, Spec
+from jobs.plan.fleet import Observed, Phase, Replica, Spec
 
 SETTLE_S = 5.0
 """How long after the mark a client may still send: it reads the endpoints every second or two."""
@@ -52,9 +51,11 @@ Change = Start | Drain | Recall | Remove
 
 
 def changes(
-    replicas: Sequence[Replica], wanted: int, spec: Spec, now: float, *, reason: str = ""
+    observed: Observed, wanted: int, spec: Spec, now: float, *, reason: str = ""
 ) -> list[Change]:
     """What to do so that `wanted` replicas start or are ready; the same when asked again."""
+    replicas = observed.replicas
+    settle_s = SETTLE_S if observed.demands is None or observed.demands else 0.0
     live = [replica for replica in replicas if replica.phase is not Phase.DRAINING]
     draining = [replica for replica in replicas if replica.phase is Phase.DRAINING]
     recalled = sorted(draining, key=_most_at_work)[: max(0, wanted - len(live))]
@@ -62,7 +63,7 @@ def changes(
     found += [
         Remove(name=one.name, reason=why)
         for one in draining
-        if one not in recalled and (why := _why_removed(one, spec, now))
+        if one not in recalled and (why := _why_removed(one, spec, now, settle_s))
     ]
     surplus = sorted(live, key=_least_missed)[: max(0, len(live) - wanted)]
     found += [Drain(name=one.name, reason=reason) for one in surplus]
@@ -86,12 +87,14 @@ def _most_at_work(replica: Replica) -> tuple[int, str]:
     return -(replica.load.in_flight if replica.load is not None else 0), replica.name
 
 
-def _why_removed(replica: Replica, spec: Spec, now: float) -> str:
-    """Empty while it has to stay."""
+def _why_removed(replica: Replica, spec: Spec, now: float, settle_s: float) -> str:
+    """Empty while it has to stay.  Where no stage runs, `settle_s` is 0 and any load will do:
+    nobody is left who could send."""
     load, drained_s = replica.load, now - replica.since
     if replica.start_s is None:
         return "was never ready, so nobody calls it"
-    if load is not None and load.in_flight == 0 and load.at >= replica.since + SETTLE_S:
+    is_new = settle_s == 0 or (load is not None and load.at >= replica.since + settle_s)
+    if load is not None and load.in_flight == 0 and is_new:
         return f"drained after {drained_s:.0f} s"
     if drained_s >= spec.drain_deadline_s:
         left = "an unknown number of" if load is None else str(load.in_flight)

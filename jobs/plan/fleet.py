@@ -73,15 +73,16 @@ class Spec:
     """Taken until a start was measured: a 7B model from a warm disk takes about two minutes."""
     target_utilisation: float = 0.9
     """Replicas that are less busy than this over a hold-down are too many."""
-    payback: float = 1.0
-    """How many cold starts' worth of work each replica must have before one is started.  With 1
-    a burst takes at most twice the time of any other choice, and at most twice its cost."""
+    payback: float = 3.0
+    """How many cold starts' worth of work each replica must have before one is started: starts
+    add at most a third to the cost of the work.  Waiting costs little time while later stages
+    may come and share a start; when none will, one cold start's worth is enough."""
     hold_down_s: float | None = None
     """How long replicas must be too many before one goes.  None: as long as a start takes, so
     that idling never costs more than twice what knowing the future would have saved."""
-    idle_timeout_s: float | None = None
-    """How long a fleet is kept that no running stage needs but a later one will.  None: as long
-    as a start takes, for the same reason."""
+    idle_timeout_s: float = 30.0
+    """How long a fleet is kept that no running stage needs but a later one will: enough to seal a
+    stage and prepare the next.  What else lies between stages is training, and that is long."""
     drain_deadline_s: float = 300.0
     """How long a draining replica may take to finish what it has."""
     deadline_at: float | None = None

@@ -23,6 +23,10 @@ from jobs.plan.fleet import (
 )
 from jobs.plan.rates import cold_start_s, measure, seconds_per_row
 
+LAST_PAYBACK = 1.0
+"""Of work after which nothing comes: alone it then takes at most about twice the time that it could
+take, and at most twice the cost."""
+
 RETRY_COLD_STARTS = 10
 """After this many, full replicas may double once more than clients filled before: a client that
 was only stalled gets its replicas back, and one that is limited costs a tenth for the trial."""
@@ -52,6 +56,7 @@ class _View:
     """Those that said anything are busy."""
     rows: int
     workers: int
+    payback: float
 
     @property
     def start_s(self) -> float:
@@ -106,6 +111,7 @@ def _view(observed: Observed, spec: Spec, memory: Memory, now: float) -> _View:
         full=bool(busy) and known >= spec.target_utilisation * len(busy),
         rows=sum(demand.rows_left for demand in demands),
         workers=sum(demand.workers for demand in demands),
+        payback=min(LAST_PAYBACK, spec.payback) if observed.due_in_s is None else spec.payback,
     )
 
 
@@ -127,7 +133,6 @@ def _unneeded(view: _View, due_in_s: float | None) -> Scaling:
     since = view.now if view.memory.idle_since is None else view.memory.idle_since
     memory = Memory(idle_since=since, rates=view.memory.rates)
     timeout_s = view.spec.idle_timeout_s
-    timeout_s = view.start_s if timeout_s is None else timeout_s
     if due_in_s is None:
         return Scaling(replicas=0, reason="no stage needs the fleet", memory=memory)
     if math.isfinite(due_in_s):
@@ -180,7 +185,7 @@ def _asked(view: _View) -> tuple[int, str]:
     if view.spec.deadline_at is not None:
         wanted, why = _by_deadline(view, left_s, view.spec.deadline_at - view.now)
         return wanted, f"{told} s, {why}"
-    wanted = math.ceil(left_s / (view.spec.payback * view.start_s))
+    wanted = math.ceil(left_s / (view.payback * view.start_s))
     wanted = max(wanted, 0 if view.current else 1)
     return wanted, f"{told} s: {wanted} pay back" if left_s > 0 else f"{told} s"
 
@@ -227,7 +232,7 @@ def _is_little(view: _View) -> bool:
     """Too little to start the ready replicas for, were they not there already."""
     if view.work_s is None:
         return view.rows < view.ready * view.slots
-    return view.work_s < view.ready * view.spec.payback * view.start_s
+    return view.work_s < view.ready * view.payback * view.start_s
 
 
 def _filled_before(view: _View) -> int | None:

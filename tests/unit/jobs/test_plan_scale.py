@@ -75,6 +75,12 @@ def test_before_anything_is_measured_every_replica_is_filled_once() -> None:
     assert scale(observed(300, [], memory=Memory()), SPEC, 0.0).replicas == 4
 
 
+def test_while_more_may_come_a_replica_must_pay_back_three_starts() -> None:
+    seen = replace(observed(900, []), due_in_s=math.inf)
+    assert scale(seen, SPEC, 0.0).replicas == 3
+    assert scale(replace(seen, due_in_s=None), SPEC, 0.0).replicas == 8
+
+
 def test_a_deadline_asks_for_no_more_than_it_takes() -> None:
     spec = replace(SPEC, deadline_at=2100.0)
     assert scale(observed(1800, []), spec, 0.0).replicas == 1
@@ -244,7 +250,7 @@ specs = st.tuples(st.integers(0, 5), st.integers(0, 20)).flatmap(
         target_utilisation=st.floats(0.05, 1),
         payback=st.floats(0.1, 10),
         hold_down_s=st.none() | st.floats(0, 1e4),
-        idle_timeout_s=st.none() | st.floats(0, 1e4),
+        idle_timeout_s=st.floats(0, 1e4),
         deadline_at=st.none() | numbers,
     )
 )
@@ -299,11 +305,7 @@ def test_a_constant_load_does_not_flap(rows: int, busy: float, ready: int, wait:
     if wait:
         memory = Memory(rates=RATES, idle=Idle(value=0.0, at=-float(wait)))
     counts = [one.replicas for one in looks(rows, busy, ready, times=200, memory=memory)]
-    turns = [
-        tick
-        for tick in range(1, len(counts) - 1)
-        if counts[tick] > counts[tick - 1]
-    ]
+    turns = [tick for tick in range(1, len(counts) - 1) if counts[tick] > counts[tick - 1]]
     assert len(turns) <= 1 + len(counts) * 10 // 1000, counts
 
 
