@@ -19,16 +19,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from rprm.data.hub import is_hub_id, parse_hub_name
 from rprm.errors import BadInput
+from rprm.fetching import fetch_model, is_remote
 from rprm.models import BUILTIN, builtin_names, is_small_world, locate_model
 from rprm.sealed import DEFAULT_STORE, Location, Sealed, location_of
 from rprm.stored import ModelStore
 
 REGISTERED = "models:/"
 DEFAULT_TRACKING = ".rprm/mlflow.db"
-HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.jinja", "*.model"]
-"""Weights as safetensors, configuration and tokenizer; no pickles and no code."""
 
 _REGISTERED = re.compile(r"models:/(?P<name>[^@/]+)(?:@(?P<alias>[^@/]+)|/(?P<version>\d+))")
 
@@ -81,7 +79,7 @@ def _by_path_or_stage(name: str, store: str | None) -> FoundModel:
     if not Path(name).exists():
         if chosen := _matching(name, _models_in(store)):
             return _newest(name, chosen, store)
-        if is_hub_id(name) and not Path(Path(name).parts[0]).exists():
+        if is_remote(name):
             return _from_hub(name)
     raise _unknown(name, store)
 
@@ -185,23 +183,7 @@ def _shown(uri: str) -> str:
 
 
 def _from_hub(name: str) -> FoundModel:
-    wanted = parse_hub_name(name)
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-    except ImportError as error:
-        raise BadInput(
-            "The Hub needs the package huggingface_hub.", fix="pip install 'rprm[train]'"
-        ) from error
-    try:
-        folder = snapshot_download(wanted.repo, revision=wanted.revision, allow_patterns=HUB_FILES)
-    except (HFValidationError, HfHubHTTPError, OSError, ValueError) as error:
-        line = (str(error).splitlines() or ["no answer"])[0]
-        raise BadInput(
-            f"There is no model folder {name}, and the Hub does not give it either: {line[:300]}",
-            fix="check the name, or fetch it where there is a network and give the folder",
-        ) from error
-    return FoundModel(name=name, folder=Path(folder, wanted.path or ""))
+    return FoundModel(name=name, folder=fetch_model(name))
 
 
 def _models_in(store: str | None) -> list[Sealed]:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rprm.data.hub import is_hub_id
 from rprm.errors import BadInput
-from rprm.finding import HUB_FILES, find_model
+from rprm.fetching import fetch_model, is_remote
+from rprm.finding import find_model
 from rprm.peers.base import PeerOptions, StepScorer
 
 Adapter = Literal["math_shepherd", "skywork", "qwen_prm", "rlhflow"]
@@ -174,28 +174,12 @@ def label_of(card: PeerCard, model: str | Path | None, revision: str | None) -> 
     return given if "@" in given else f"{given}@{revision or _default(card, given)}"
 
 
-def is_remote(model: str) -> bool:
-    """Where the first folder exists here, it is local: a typo never becomes a download."""
-    return is_hub_id(model) and not Path(Path(model).parts[0]).exists()
-
-
 def locate(card: PeerCard, model: str | Path | None, revision: str | None) -> Path:
     """The folder of the weights; fetched, without any code, where it is on the Hub."""
     given = card.model if model is None else str(model)
     if not is_remote(given) or "@" in given:
         return find_model(given).folder
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    wanted = revision or _default(card, given)
-    try:
-        return Path(snapshot_download(given, revision=wanted, allow_patterns=HUB_FILES))
-    except (HFValidationError, HfHubHTTPError, OSError, ValueError) as problem:
-        line = (str(problem).splitlines() or ["no answer"])[0]
-        raise BadInput(
-            f"The Hub does not give {given} at {wanted}: {line[:300]}",
-            fix="fetch it where there is a network, and name the folder.",
-        ) from problem
+    return fetch_model(given, revision=revision or _default(card, given))
 
 
 def _default(card: PeerCard, model: str) -> str:

@@ -20,9 +20,10 @@ from rprm.data.problem_tables import StepScores, scores_to_table
 from rprm.data.tables import table_to_solutions
 from rprm.engines.base import Refused
 from rprm.errors import BadInput
+from rprm.fetching import is_remote
 from rprm.models import model_digest
 from rprm.peers.base import CAUSES, PeerOptions, StepScorer
-from rprm.peers.factory import PEERS, check_joint, is_remote, label_of, make_peer, peer_card
+from rprm.peers.factory import PEERS, check_joint, label_of, make_peer, peer_card
 from rprm.schema import Solution
 from rprm.stages.io import StageIO
 from rprm.stages.params import StageParams

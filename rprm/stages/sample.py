@@ -1,6 +1,6 @@
 """Let a trained judge critique steps: for preference pairs, to be measured, to choose solutions.
 
-Reads    solutions (rows), labelled; model, a training artifact
+Reads    solutions (rows), labelled; model, a training artifact, unless it is a param
 Writes   one row per case, critiques nested
 Facts    cases, critiques, unparsed, critique_tokens
 """
@@ -12,8 +12,10 @@ from typing import ClassVar
 
 import pyarrow as pa
 
+from rprm.models import model_digest
 from rprm.prompting import load_template
 from rprm.stages.critiquing import PRELOAD, critique_rows, model_writer
+from rprm.stages.given import given_model
 from rprm.stages.io import StageIO
 from rprm.stages.params import Critiquing
 
@@ -24,6 +26,8 @@ class Sample:
     preload: ClassVar[tuple[str, ...]] = PRELOAD
 
     class Params(Critiquing):
+        model: str | None = None
+        """A folder, builtin:NAME or a Hub id; None: the input `model`."""
         all_steps: bool = False
         """Judge the steps after the first wrong one too, which have no gold label: to choose among
         solutions.  Without it, what stands there is left out, as no search for errors reads it."""
@@ -32,11 +36,13 @@ class Sample:
         self.params = params
 
     def digests(self) -> Mapping[str, str]:
-        return {"template": load_template(self.params.template).sha256}
+        digests = {"template": load_template(self.params.template).sha256}
+        model = self.params.model
+        return digests if model is None else digests | {"model": model_digest(model)}
 
     def run(self, io: StageIO, rows: pa.Table) -> Iterator[pa.Table]:
-        model = io.artifact("model")
-        writer = model_writer(str(model.path("model")), model.address, self.params, io)
+        model = given_model(io, self.params.model, self.params.engine)
+        writer = model_writer(model.folder, model.name, self.params, io)
         return critique_rows(
             io, rows, writer, self.params, up_to_first_error=not self.params.all_steps
         )

@@ -38,16 +38,15 @@ from rprm.benchmarks.guided_search import (
 )
 from rprm.data.problem_tables import SOLVED, Solved, solved_to_table, table_to_problems
 from rprm.engines.base import SamplingParams
-from rprm.errors import BadInput
 from rprm.judge import JudgeParams
-from rprm.models import locate_model, model_digest
+from rprm.models import model_digest
 from rprm.policy import SYSTEM_PROMPT, FormatName, Written, make_policy_format
 from rprm.prompting import Renderer, load_template
 from rprm.schema import MathProblem
 from rprm.stages.critiquing import PRELOAD
+from rprm.stages.given import given_model
 from rprm.stages.io import StageIO
 from rprm.stages.params import EngineSizes, StageParams
-from rprm.stages.solve import policy_of
 
 SEARCHED = pa.schema(
     [
@@ -72,9 +71,9 @@ class Search:
         """The defaults are the paper's."""
 
         model: str | None = None
-        """The policy: a folder or builtin:NAME; None: the input `model`."""
+        """The policy: a folder, builtin:NAME or a Hub id; None: the input `model`."""
         judge: str | None = None
-        """A folder or builtin:NAME; None: the input `judge`."""
+        """A folder, builtin:NAME or a Hub id; None: the input `judge`."""
         format: FormatName = "chat"
         """How the policy writes steps."""
         system: str | None = SYSTEM_PROMPT
@@ -133,8 +132,8 @@ class Search:
 
     def run(self, io: StageIO, rows: pa.Table) -> Iterator[pa.Table]:
         problems = table_to_problems(rows, source=io.stage)
-        folder, name = policy_of(io, self.params.model)
-        policy, judge = self._policy(io, folder), self._judge(io)
+        author = given_model(io, self.params.model, self.params.engine)
+        policy, judge = self._policy(io, author.folder), self._judge(io)
         totals: Counter[str] = Counter()
         size = self.params.batch_problems
         for start in range(0, max(len(problems), 1), size):  # without rows: a table with columns
@@ -142,7 +141,7 @@ class Search:
             found = guided_search(batch, policy=policy, judge=judge, params=self._search())
             results = list(_told(io, found, done=start, total=len(problems)))
             kept = [pair for pair in zip(batch, results, strict=True) if _is_kept(io, *pair)]
-            solved = self._graded(kept, name, totals, workers=io.cpus)
+            solved = self._graded(kept, author.name, totals, workers=io.cpus)
             totals.update(_spent(results))
             io.note(**totals)
             yield searched_to_table(solved, [result for _, result in kept])
@@ -197,7 +196,7 @@ class Search:
         from rprm.engines.tokenizers import load_tokenizer
 
         params = self.params
-        folder = judge_folder(io, params.judge)
+        folder = given_model(io, params.judge, params.judge_engine, role="judge").folder
         sampling = SamplingParams(
             temperature=params.critique_temperature,
             top_p=params.critique_top_p,
@@ -210,17 +209,6 @@ class Search:
                 num_critiques=params.num_critiques, sampling=sampling, seed=params.seed
             ),
         )
-
-
-def judge_folder(io: StageIO, model: str | None) -> str:
-    """Of the input `judge`, or of the param of that name."""
-    given = io.artifacts("judge")
-    if bool(given) == (model is not None):
-        raise BadInput(
-            f"stage {io.stage}: {'two judges are' if given else 'no judge is'} given.",
-            fix="give inputs.judge (a training stage) or params.judge (a folder), not both",
-        )
-    return locate_model(model) if model is not None else str(given[0].path("model"))
 
 
 def attempt_of(problem: MathProblem, result: SearchResult) -> Attempt:

@@ -12,9 +12,10 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from rprm.models import locate_model, model_digest
+from rprm.models import model_digest
 from rprm.prompting import Renderer, load_template
 from rprm.stages.critiquing import PRELOAD, Writer, critique_rows, model_writer
+from rprm.stages.given import named_model
 from rprm.stages.io import StageIO
 from rprm.stages.params import Critiquing
 
@@ -48,7 +49,8 @@ class Seed:
     def _teacher(self, io: StageIO) -> Writer:
         name = self.params.teacher
         if name != SCRIPTED:
-            return model_writer(locate_model(name), name, self.params, io)
+            teacher = named_model(name, self.params.engine)
+            return model_writer(teacher.folder, name, self.params, io)
         from rprm.data.chain_tokenizer import chain_tokenizer
         from rprm.engines.scripted_teacher import ScriptedTeacher
 

@@ -18,12 +18,12 @@ from pydantic import Field
 from rprm.attempts import Attempt, GraderName, attempt_of, counts_of, grades_of, solved_of
 from rprm.data.problem_tables import solved_to_table, table_to_problems
 from rprm.engines.base import Engine, Refused, Request, SamplingParams, in_request_order
-from rprm.errors import BadInput
 from rprm.judge import request_seed
-from rprm.models import locate_model, model_digest
+from rprm.models import model_digest
 from rprm.policy import SYSTEM_PROMPT, FormatName, PolicyFormat, make_policy_format
 from rprm.schema import MathProblem
 from rprm.stages.critiquing import PRELOAD
+from rprm.stages.given import given_model
 from rprm.stages.io import StageIO
 from rprm.stages.params import EngineSizes, StageParams
 
@@ -45,7 +45,7 @@ class Solve:
 
     class Params(StageParams):
         model: str | None = None
-        """Folder or builtin:NAME; None: the input `model`."""
+        """Folder, builtin:NAME or a Hub id; None: the input `model`."""
         format: FormatName = "chat"
         system: str | None = SYSTEM_PROMPT
         """What a chat policy is told first; null: no system turn."""
@@ -93,10 +93,10 @@ class Solve:
         from rprm.engines.tokenizers import load_tokenizer
 
         params = self.params
-        folder, name = policy_of(io, params.model)
-        fmt = make_policy_format(params.format, load_tokenizer(folder), system=params.system)
-        engine = make_engine(folder, threads=io.cpus, **params.engine.model_dump())
-        return Author(engine=engine, name=name, fmt=fmt)
+        model = given_model(io, params.model, params.engine)
+        fmt = make_policy_format(params.format, load_tokenizer(model.folder), system=params.system)
+        engine = make_engine(model.folder, threads=io.cpus, **params.engine.model_dump())
+        return Author(engine=engine, name=model.name, fmt=fmt)
 
     def _attempts(
         self, io: StageIO, author: Author, problems: Sequence[MathProblem]
@@ -122,16 +122,3 @@ class Solve:
                 continue
             for number, sample in enumerate(answer.samples):
                 yield attempt_of(problem, number, sample, author.fmt)
-
-
-def policy_of(io: StageIO, model: str | None) -> tuple[str, str]:
-    """Folder and name of the policy: the input `model`, or the param of that name."""
-    given = io.artifacts("model")
-    if bool(given) == (model is not None):
-        raise BadInput(
-            f"stage {io.stage}: {'two policies are' if given else 'no policy is'} given.",
-            fix="give inputs.model (a training stage) or params.model (a folder), not both",
-        )
-    if model is not None:
-        return locate_model(model), model
-    return str(io.artifact("model").path("model")), io.artifact("model").address

@@ -8,20 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from transformers import AutoModelForCausalLM
 
 from rprm.engines.tokenizers import load_tokenizer
 from rprm.errors import BadInput
+from rprm.fetching import fetch_model as fetch_hub_model
 from rprm.stages.io import StageIO
 from rprm.training.checkpoints import Restored, restore_newest
 from rprm.training.collate import Trainable, check_lengths, check_tokens
 from rprm.training.ordering import EpochSampler
 from rprm.training.params import TrainParams
-
-HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.jinja", "*.model"]
-"""Weights as safetensors, configuration and tokenizer; no pickles and no code."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,14 +37,7 @@ def fetch_model(model: Path | str, params: TrainParams) -> Path:
     """A local folder: the given one, or the files of a Hub model at its revision."""
     if Path(model).is_dir():
         return Path(model)
-    try:
-        folder = snapshot_download(str(model), revision=params.revision, allow_patterns=HUB_FILES)
-    except (HFValidationError, HfHubHTTPError, OSError) as error:
-        raise BadInput(
-            f"There is no model folder {model}, and the Hub does not give it either: {error}",
-            fix="give a local model folder, or a Hub id and revision that this machine can reach.",
-        ) from error
-    return Path(folder)
+    return fetch_hub_model(str(model), revision=params.revision)
 
 
 def load_policy(folder: Path, params: TrainParams) -> Any:

@@ -127,8 +127,8 @@ def test_nothing_to_train_on_stops_the_stage_with_the_fix(
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ((", model: policy}", "}"), "no policy is given"),
-        (("{format: chain, ", "{model: builtin:chain_base, format: chain, "), "two policies are"),
+        ((", model: policy}", "}"), "no model is given"),
+        (("{format: chain, ", "{model: builtin:chain_base, format: chain, "), "two models are"),
     ],
 )
 def test_solving_needs_exactly_one_policy(
