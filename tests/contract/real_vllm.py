@@ -2,6 +2,11 @@
 
 `RPRM_VLLM` names the Python that has vLLM; without it whoever asks is skipped.  One server at a
 time on a machine: whoever starts one holds a lock (that of `flock /tmp/vllm.lock`).
+
+On a CPU vLLM 0.32 dies ("CPU Generator does not use offset") as soon as a request with a seed has
+its prompt computed in two steps: it winds the request's generator back, which only those of GPUs
+can do.  That happens when more prompts arrive at once than --max-num-batched-tokens; without
+chunked prefill a prompt is never split.
 """
 
 from __future__ import annotations
@@ -65,6 +70,7 @@ class RealVllm:
             *("--model", str(model), "--tokenizer", str(self._tokenizer)),
             *("--served-model-name", name, "--host", "127.0.0.1", "--port", str(self.port)),
             *("--dtype", "float32", "--enforce-eager", "--generation-config", "vllm"),
+            "--no-enable-chunked-prefill",  # see the docstring of this module
             *("--enable-prompt-tokens-details", "--disable-uvicorn-access-log", "--seed", "0"),
             *(("--api-key", key) if key else ()),
             *args,

@@ -40,6 +40,10 @@ usage          `prompt_tokens` once whatever n; with --enable-prompt-tokens-deta
                before has them for n > 1, as its samples share blocks within one step.
 /metrics       running and waiting count samples, not requests.  A client that goes away
                takes its samples out of both at once.
+SIGTERM        With --shutdown-timeout what is under way is finished first.
+a split prompt On CPU it kills the engine if the request has a seed: real_vllm.py says when, and how
+               not to get there.  Every request under way is then answered with 500 "EngineCore
+               encountered an issue. See stack trace (above) for the root cause."
 """
 
 from __future__ import annotations
