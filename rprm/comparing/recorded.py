@@ -22,7 +22,7 @@ def read_result(file: Path, *, name: str) -> list[Measured]:
     """One system; of a Best-of-N result, one for every way to solve the problems."""
     found = _object(file)
     if "overall" in found:
-        return [_measured(name, file, "prmbench", _numbers(found, file, skip=("counts",)))]
+        return [_measured(name, file, "prmbench", _numbers(found, file, skip=("counts", "sweep")))]
     if "best_of_n" in found:
         return list(_ways(found, file, name))
     if "average" in found:

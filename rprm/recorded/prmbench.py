@@ -213,6 +213,9 @@ def _answer(row: Row, item: PrmItem, problems: Problems, notes: _Notes) -> _Answ
     identity, values = item.solution.id, row.values
     given = [key for key in notes.order if values.get(key) is not None]
     redundancy = values.get("redundancy_labels") is not None
+    if values.get("validity", True) not in (True, False, None):
+        what = f"is {kind(values['validity'])}"
+        problems.add(f"{describe(row)}, validity", what, fix="give true or false")
     if values.get("validity") is False or (not given and _says_null(row)):
         notes.unusable.append(identity)
         return _Answer(kind="")

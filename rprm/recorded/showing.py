@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -22,6 +23,11 @@ from rprm.data.sources import Source
 from rprm.recorded import best_of_n, prmbench, processbench
 
 RESAMPLES = 1000
+_HEADS = ("", "PRMScore", "F1", "negative F1", "first error")
+_WIDEST = "[100.0,"
+"""Half of an interval: no narrower than that, or a number would be cut."""
+_ROOMY = 1000
+"""Columns that every table fits into."""
 NOTE = "Percent; brackets are 95 % intervals over problems."
 
 _METRICS: Mapping[Metric, str] = {
@@ -56,12 +62,23 @@ def print_source(console: Console, source: Source) -> None:
     console.print(Text(f"Labels: {source.name}{at}, sha256 {source.digest}", "dim"))
 
 
-def _table(title: str, first: str, columns: Sequence[str]) -> Table:
+def _table(title: str, first: str, columns: Sequence[str], *, widest: str = "100.0") -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
-    table.add_column(first)
+    table.add_column(first, no_wrap=True)
     for name in columns:
-        table.add_column(name, justify="right")
+        longest = max(map(len, [*name.split(), widest]))
+        table.add_column(name, justify="right", min_width=longest)
     return table
+
+
+def _print(console: Console, table: Table) -> None:
+    """A terminal that is too narrow wraps lines; it never cuts a number."""
+    roomy = console.options.update_width(_ROOMY)
+    least = Measurement.get(console, roomy, table).minimum
+    width = console.width
+    console.width = max(width, least)  # print's own width is at most the console's
+    console.print(table)
+    console.width = width
 
 
 # --- ProcessBench -----------------------------------------------------------------------------
@@ -69,14 +86,14 @@ def _table(title: str, first: str, columns: Sequence[str]) -> Table:
 
 def print_processbench(console: Console, scored: processbench.Scored) -> None:
     title = f"ProcessBench, {len(scored.outcomes)} solutions, threshold {scored.threshold:g}"
-    table = _table(title, "subset", ["solutions", *_METRICS.values()])
+    table = _table(title, "subset", ["solutions", *_METRICS.values()], widest=_WIDEST)
     for name, subset in scored.result.subsets.items():
         of = [one for one in scored.outcomes if one.subset == name]
         table.add_row(name, f"{subset.num_error} + {subset.num_correct}", *_cells(of))
     table.add_section()
     total = len(scored.outcomes)
     table.add_row("average", str(total), *_cells(scored.outcomes), style="bold")
-    console.print(table)
+    _print(console, table)
     console.print(Text(NOTE, "dim"))
 
 
@@ -91,7 +108,7 @@ def print_processbench_sweep(console: Console, points: Sequence[curves.Point]) -
         values = [one.result.subsets[name].f1 for name in names]
         cells = [number(value) for value in [*values, one.result.f1]]
         table.add_row(f"{one.threshold:g}", *cells, str(one.num_undecided))
-    console.print(table)
+    _print(console, table)
     if any(one.num_undecided for one in points):
         note = "Undecided: the scores end before this threshold is decided; never a match."
         console.print(Text(note, "dim"))
@@ -103,7 +120,7 @@ def print_processbench_sweep(console: Console, points: Sequence[curves.Point]) -
 def print_prmbench(console: Console, scored: prmbench.Scored) -> None:
     found = prm.score_intervals(scored.steps, threshold=scored.threshold, num_resamples=RESAMPLES)
     title = f"PRMBench, {scored.num_items} items, threshold {scored.threshold:g}"
-    table = _table(title, "class", ["", "PRMScore", "F1", "negative F1", "first error"])
+    table = _table(title, "class", _HEADS, widest=_WIDEST)
     classes = scored.result.classes
     for group, members in prm.GROUPS.items():
         for name in members:
@@ -115,7 +132,7 @@ def print_prmbench(console: Console, scored: prmbench.Scored) -> None:
         table.add_section()
     overall = scored.result.overall
     table.add_row("overall", "", cell(found[prm.OVERALL]), *_parts(overall), style="bold")
-    console.print(table)
+    _print(console, table)
     cells = overall.confusion
     valid = f"{100 * scored.validity_rate:.1f} % of the answers usable"
     console.print(
@@ -143,7 +160,7 @@ def print_prmbench_sweep(console: Console, points: Mapping[float, prm.PrmResult]
     table = _table("PRMScore by threshold", "threshold", heads)
     for threshold, result in points.items():
         table.add_row(f"{threshold:g}", *(number(result.scores[name]) for name in names))
-    console.print(table)
+    _print(console, table)
 
 
 # --- Best-of-N --------------------------------------------------------------------------------
@@ -156,7 +173,7 @@ def print_best_of_n(console: Console, scored: best_of_n.Scored) -> None:
         f"Best of {result.n}, {len(result.problems)} problems, {result.aggregator.value} of the "
         "step scores"
     )
-    table = _table(title, "subset", ["problems", *(_WAYS[one] for one in methods)])
+    table = _table(title, "subset", ["problems", *(_WAYS[one] for one in methods)], widest=_WIDEST)
     sums = result.sums()
     metrics = choosing.method_metrics(list(result.average))
     for name, sums_PC in sums.items():
@@ -167,7 +184,7 @@ def print_best_of_n(console: Console, scored: best_of_n.Scored) -> None:
     last = "average" if len(sums) > 1 else next(iter(sums)) or "all"
     cells = (cell(found[one]) for one in methods)
     table.add_row(last, str(len(result.problems)), *cells, style="bold")
-    console.print(table)
+    _print(console, table)
     console.print(Text(NOTE, "dim"))
 
 
@@ -177,4 +194,4 @@ def print_by_n(console: Console, points: Sequence[n_curve.Point]) -> None:
     table = _table("By the number of responses", "N", [_WAYS[one] for one in methods])
     for point in points:
         table.add_row(str(point.n), *(number(point.values[one]) for one in methods))
-    console.print(table)
+    _print(console, table)

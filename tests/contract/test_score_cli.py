@@ -130,6 +130,18 @@ def test_prmbench_tells_all_its_numbers(run: Run, data: Path) -> None:
     assert "tp 54, fp 0, tn 24, fn 3" in shown
 
 
+@pytest.mark.parametrize("columns", [20, 60])
+def test_a_narrow_terminal_cuts_no_name_and_no_number(
+    run: Run, data: Path, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows = [{"id": f"{name}_0", "scores": [0.9, 0.4, 0.6]} for name in CLASSES]
+    options = ("--data", data / "prmbench.jsonl", "--limit-to-present", "--sweep")
+    shown = run("prmbench", rows, *options).stdout
+    assert "domain_inconsistency" in shown
+    assert "…" not in shown
+
+
 def test_best_of_n_grades_where_the_rows_do_not_say(run: Run) -> None:
     rows = [
         {"problem": "p", "response": rf"\boxed{{{own}}}", "scores": [score], "answer": "0.5"}

@@ -54,6 +54,12 @@ def test_recorded_results_are_lines_without_an_interval(
     assert math.isnan(ours.cells[cell].value.low)
 
 
+def test_the_thresholds_of_a_recorded_result_are_no_cell_of_its_table(tmp_path: Path) -> None:
+    file = tmp_path / "scores.json"
+    file.write_text(json.dumps({"overall": 61.5, "counts": {}, "sweep": {"0.5": {}}}))
+    assert list(read_result(file, name="mine")[0].points) == ["overall"]
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

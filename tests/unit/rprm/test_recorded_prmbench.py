@@ -131,6 +131,7 @@ def test_labels_decide_where_a_row_has_scores_too_unless_a_threshold_is_asked_fo
         ({"id": "circular_1", "labels": ["yes"]}, "labels[0]: is text 'yes'"),
         ({"id": "circular_1", "labels": {}}, "labels: is an object {}, not a list"),
         ({"id": "circular_1", "scores": ["0.5"]}, "scores[0]: is text '0.5'"),
+        ({"id": "circular_1", "scores": [1], "validity": "no"}, "validity: is text 'no'"),
         ({"id": "circular_1"}, "says nothing of the steps"),
         ({"id": "circular_l", "scores": [1]}, "did you mean 'circular_1'"),
         ({"scores": [1]}, "id: is missing"),
