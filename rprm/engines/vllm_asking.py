@@ -3,6 +3,19 @@
 One call draws all samples.  What their verdicts believe is read from it, or asked for in a second
 call on the same replica, which has the text in its cache and keeps the request's place.  A call
 that fails is made again on another replica; its cause decides (`http_faults`, `http_retry`).
+
+The two ways to read P(Yes), measured with vLLM 0.32 on two CPU cores and a judge of 0.6 M
+parameters.  Processor time of the server, beside that of asking afterwards (three runs of each, in
+turn, on a busy machine):
+
+                              101 steps x 10 texts      one step x 10 texts     its answers
+                              of 52 tokens              of 400 tokens
+with every token              1.07, 1.10, 1.26          1.26, 1.40, 1.48        580 kB
+afterwards                    1                         1                       17 kB + 4 kB
+
+Both gave the same beliefs, bit for bit.  Asking afterwards is 2 % of the work of drawing 400 tokens,
+and answers that carry every token's log-probabilities have to be read by the client, too: asking
+afterwards is the default.  A GPU was not measured.
 """
 
 from __future__ import annotations

@@ -4,7 +4,17 @@ Answers come out as they arrive, while the next requests are already under way. 
 too long for the servers is refused before it is sent.
 
 Sample k of a request depends on (seed, k) as far as the server allows: with another batch beside it
-vLLM rounds differently, and now and then another token is drawn.
+vLLM may round differently, and now and then another token is drawn.  On a CPU six runs of the same
+1010 critiques were alike in every token.
+
+A judge of the small world, 101 steps x 10 critiques, in this process and through vLLM 0.32 on a CPU
+(float32): 94.5 % and 95.2 % of the critiques could be parsed, the mean belief was 0.804 and 0.801,
+the scores of the steps differed by 0.001 on average (standard error 0.007), and 97 and 95 of the
+steps were labelled right.  The two draw other random numbers, so the texts are not the same.
+
+How to start a server: with the model's own tokenizer (`vllm_check` says so where it is another
+one), with --enable-prompt-tokens-details if cached tokens are to be counted, and on a CPU with
+--no-enable-chunked-prefill: vLLM 0.32 dies there of a prompt with a seed that it reads in parts.
 """
 
 from __future__ import annotations
