@@ -106,6 +106,8 @@ class Counted:
     at: float
     tokens: float
     was_full: bool
+    busy: float | None = None
+    """The part of its speed that it gave since the look before; None before speed is known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +115,7 @@ class Committed:
     """A stage's rows when it was last looked at."""
 
     done: int
-    left: int
+    in_hand: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,7 +138,7 @@ class Rates:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Idle:
-    """How many replicas' worth of slots were empty, averaged over a hold-down."""
+    """How many replicas' worth of speed was not used, averaged over a hold-down."""
 
     value: float
     at: float

@@ -20,6 +20,10 @@ START_WEIGHT = 0.5
 ROWS_WINDOW_S = 900.0
 """Of work, not of idling: several shards have to be committed in it."""
 
+MIN_START_S = 1.0
+MAX_ROW_S = 1e6
+"""Counters that make no sense must not make decisions that make none."""
+
 HALF_DONE = 0.5
 """How far the shards in workers' hands are, on average."""
 
@@ -36,14 +40,14 @@ def measure(observed: Observed, spec: Spec) -> Rates:
 
 
 def cold_start_s(rates: Rates, spec: Spec) -> float:
-    return rates.cold_start_s or spec.cold_start_s
+    return max(MIN_START_S, rates.cold_start_s or spec.cold_start_s)
 
 
 def seconds_per_row(rates: Rates) -> float | None:
     """Of one full replica; None until both halves were measured."""
     if not rates.tokens_per_s or rates.tokens_per_row is None:
         return None
-    return rates.tokens_per_row / rates.tokens_per_s
+    return min(MAX_ROW_S, rates.tokens_per_row / rates.tokens_per_s)
 
 
 def is_full(load: Load, spec: Spec) -> bool:
@@ -72,25 +76,34 @@ def _counted(rates: Rates, ready: Sequence[Replica], spec: Spec) -> tuple[Rates,
                 counted[replica.name] = before
             continue
         full = is_full(load, spec)
-        counted[replica.name] = Counted(at=load.at, tokens=load.tokens, was_full=full)
+        fresh = Counted(at=load.at, tokens=load.tokens, was_full=full)
         if before is None or load.at <= before.at or load.tokens < before.tokens:
-            continue  # nothing to compare with, nothing new, or another process of that name
+            # Nothing to compare with, nothing new, or another process of that name.
+            is_same = before is not None and load.at == before.at
+            counted[replica.name] = before if before is not None and is_same else fresh
+            continue
         grown, lasted_s = load.tokens - before.tokens, load.at - before.at
         tokens, longest_s = tokens + grown, max(longest_s, lasted_s)
-        if full and before.was_full and grown > 0:
+        measured, was_full = grown / lasted_s, full and before.was_full
+        if was_full and grown > 0:
             weight = -math.expm1(-lasted_s / SPEED_WINDOW_S)
-            measured = grown / lasted_s
             speed = measured if speed is None else _mixed(speed, measured, weight)
+        # Full and slow is busy all the same: with long prompts, or about to be found hanging.
+        busy = 1.0 if was_full else min(1.0, measured / speed) if speed else None
+        counted[replica.name] = replace(fresh, busy=busy)
     return replace(rates, tokens_per_s=speed, counted=counted), tokens, longest_s
 
 
 def _per_row(rates: Rates, demands: Sequence[Demand], tokens: float, lasted_s: float) -> Rates:
     """Tokens and committed rows of late; rows in workers' hands count as half committed."""
-    committed = {one.stage: Committed(done=one.rows_done, left=one.rows_left) for one in demands}
+    committed = {
+        one.stage: Committed(done=one.rows_done, in_hand=one.rows_in_hand) for one in demands
+    }
     rows = 0
     for stage, before in rates.committed.items():
         now = committed.get(stage)
-        rows += before.left if now is None else max(0, now.done - before.done)
+        # One that ended committed what was in hand; one that was cancelled had begun no more.
+        rows += before.in_hand if now is None else max(0, now.done - before.done)
     kept = math.exp(-lasted_s / ROWS_WINDOW_S)
     rates = replace(
         rates,

@@ -17,6 +17,7 @@ from jobs.plan.fleet import (
     Observed,
     Phase,
     Quiet,
+    Rates,
     Replica,
     Shrunk,
     Spec,
@@ -98,7 +99,7 @@ def scale(observed: Observed, spec: Spec, now: float) -> Scaling:
 
 def _view(observed: Observed, spec: Spec, memory: Memory, now: float) -> _View:
     ready = observed.in_phase(Phase.READY)
-    busy = [_busy(replica, spec) for replica in ready if _speaks(replica, spec, now)]
+    busy = [_busy(replica, spec, memory.rates) for replica in ready if _speaks(replica, spec, now)]
     known = sum(busy)
     demands: tuple[Demand, ...] = observed.demands or ()
     return _View(
@@ -119,7 +120,12 @@ def _speaks(replica: Replica, spec: Spec, now: float) -> bool:
     return replica.load is not None and now - replica.load.at <= spec.stale_s
 
 
-def _busy(replica: Replica, spec: Spec) -> float:
+def _busy(replica: Replica, spec: Spec, rates: Rates) -> float:
+    """The part of its speed that is used: half of the slots give much more than half of it, so
+    slots count only while speed is not known."""
+    counted = rates.counted.get(replica.name)
+    if counted is not None and counted.busy is not None:
+        return counted.busy
     return 0.0 if replica.load is None else min(1.0, replica.load.in_flight / spec.max_num_seqs)
 
 

@@ -188,11 +188,8 @@ class World:
             stage.workers += 1
             stage.in_hand += shard.rows
             while shard.unopened and shard.open < WINDOW:
-                self._open(number, shard)
-
-    def _open(self, number: int, shard: _Shard) -> None:
-        shard.open += 1
-        self.queue.append((number, shard.unopened.popleft()))
+                shard.open += 1
+                self.queue.append((number, shard.unopened.popleft()))
         self._dispatch()
 
     def _dispatch(self) -> None:
@@ -225,7 +222,8 @@ class World:
         while self.queue and server.phase is Phase.READY and server.in_flight < CLIENT_SLOTS:
             server.give(*self.queue.popleft())
         self._schedule(server)
-        self._dispatch()
+        if server.phase is not Phase.READY:
+            self._dispatch()  # what came after these rows goes elsewhere
 
     def _finish(self, number: int, tokens: float) -> None:
         self.tally.rows += 1

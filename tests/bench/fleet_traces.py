@@ -50,14 +50,14 @@ def steady(rng: random.Random) -> Trace:
 
 
 def burst(rng: random.Random) -> Trace:
-    """Benchmarks of checkpoints as training leaves them, a quarter to half of an hour apart and
-    more: ProcessBench at K=10 is about 13,000 s of one replica after early stopping."""
-    at, stages = 0.0, []
-    for number in range(8):
-        work_s = rng.uniform(6_000, 20_000)
-        stages.append(_stage(f"burst-{number}", at, work_s, rng))
-        at += work_s / 8 + rng.uniform(120, 1800)
-    return Trace(name="burst", stages=tuple(stages))
+    """Benchmarks of checkpoints as training leaves them: ProcessBench at K=10 is about 13,000 s of
+    one replica after early stopping."""
+    return _bursts("burst", 6_000, 20_000, rng)
+
+
+def brief(rng: random.Random) -> Trace:
+    """The same with bursts of little more than half that size."""
+    return _bursts("brief", 3_500, 12_000, rng)
 
 
 def diurnal(rng: random.Random) -> Trace:
@@ -98,6 +98,16 @@ def small(rng: random.Random) -> Trace:
 def narrow(rng: random.Random) -> Trace:
     """One long stage whose two workers can fill two replicas, however many there are."""
     return Trace(name="narrow", stages=(_stage("narrow", 0.0, 8_000, rng),), workers=2)
+
+
+def _bursts(name: str, least_s: float, most_s: float, rng: random.Random) -> Trace:
+    """Eight of them, and up to half an hour of nothing between two."""
+    at, stages = 0.0, []
+    for number in range(8):
+        work_s = rng.uniform(least_s, most_s)
+        stages.append(_stage(f"{name}-{number}", at, work_s, rng))
+        at += work_s / 8 + rng.uniform(120, 1800)
+    return Trace(name=name, stages=tuple(stages))
 
 
 def _stage(

@@ -37,6 +37,17 @@ def test_speed_is_that_of_full_replicas() -> None:
     assert look(half, replica(30, 5200)).tokens_per_s == 500, "it was not full all the time"
 
 
+def test_how_busy_a_replica_was_is_told_by_tokens_and_not_by_slots() -> None:
+    rates = look(look(Rates(), replica(0, 0)), replica(10, 5000))
+    assert rates.counted["a"].busy == 1
+    rates = look(rates, replica(20, 9000, running=40))
+    assert rates.counted["a"].busy == pytest.approx(0.8)
+    assert look(rates, replica(20, 9000, running=40)).counted == rates.counted
+    assert look(rates, replica(30, 9000, running=0)).counted["a"].busy == 0
+    slow = look(look(rates, replica(30, 9100)), replica(40, 9200))
+    assert slow.counted["a"].busy == 1, "full and slow is busy"
+
+
 def test_speed_follows_slowly() -> None:
     rates = look(look(Rates(), replica(0, 0)), replica(10, 5000))
     later = look(rates, replica(20, 15000)).tokens_per_s
@@ -65,8 +76,8 @@ def test_work_per_row_needs_committed_rows() -> None:
     assert seconds_per_row(rates) == pytest.approx(200 / 500, rel=0.01)
 
 
-def test_a_stage_that_ended_committed_what_was_left() -> None:
-    rates = look(Rates(), replica(0, 0), demands=(demand(0, 50),))
+def test_a_stage_that_ended_committed_what_was_in_hand() -> None:
+    rates = look(Rates(), replica(0, 0), demands=(demand(0, 9000, in_hand=50),))
     rates = look(rates, replica(10, 5000), demands=(demand(0, 30, stage="bench"),))
     assert rates.tokens_per_row == pytest.approx(100)
 

@@ -31,8 +31,10 @@ RATES = Rates(tokens_per_s=1000.0, tokens_per_row=1000.0)
 """So a row is a second of one replica."""
 
 
-def fleet(ready: int, *, busy: float = 1.0, at: float = 0.0, starting: int = 0) -> list[Replica]:
-    load = Load(at=at, running=round(100 * busy), waiting=0, tokens=0.0)
+def fleet(
+    ready: int, *, busy: float = 1.0, at: float = 0.0, starting: int = 0, tokens: float = 0.0
+) -> list[Replica]:
+    load = Load(at=at, running=round(100 * busy), waiting=0, tokens=tokens)
     replicas = [
         Replica(name=f"r{i}", phase=Phase.READY, since=0.0, load=load, start_s=100.0)
         for i in range(ready)
@@ -128,11 +130,13 @@ def looks(
 ) -> list[Scaling]:
     """One look every ten seconds at the same fleet; what it decides is carried out."""
     found: list[Scaling] = []
+    tokens = 0.0
     for tick in range(times):
         now = 10.0 * tick
         share = min(1.0, busy / ready) if ready else 0.0
+        tokens += 10.0 * 1000.0 * share
         memory = found[-1].memory if found else memory
-        seen = observed(rows, fleet(ready, busy=share, at=now), memory=memory)
+        seen = observed(rows, fleet(ready, busy=share, at=now, tokens=tokens), memory=memory)
         found.append(scale(seen, SPEC, now))
         ready = found[-1].replicas
     return found
@@ -144,6 +148,17 @@ def test_replicas_that_nobody_fills_go_after_a_hold_down() -> None:
     assert counts[:10] == [6] * 10
     assert counts[-1] == 2
     assert counts == sorted(counts, reverse=True)
+
+
+def test_half_of_the_slots_may_give_most_of_the_speed() -> None:
+    """What counts is tokens: decoding few sequences is faster for each of them."""
+    memory = Memory(rates=RATES, idle=Idle(value=0.0, at=0.0))
+    for tick in range(60):
+        now = 10.0 * tick
+        replicas = fleet(4, busy=0.5, at=now, tokens=950.0 * now)
+        scaling = scale(observed(50, replicas, memory=memory), SPEC, now)
+        assert scaling.replicas == 4
+        memory = scaling.memory
 
 
 def test_a_short_lull_is_no_reason_to_shrink() -> None:
@@ -298,7 +313,7 @@ def test_more_backlog_never_asks_for_fewer(
     st.integers(0, 8),
     st.integers(0, 200),
 )
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 def test_a_constant_load_does_not_flap(rows: int, busy: float, ready: int, wait: int) -> None:
     """Up at most once, then down to what is used; up again only by a trial, every ten starts."""
     memory = None
