@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -63,7 +64,12 @@ def _served(url: str, folder: str, key_env: str | None) -> Engine:
     from rprm.engines.vllm_http import VllmEngine
 
     key = None if key_env is None else read_key(key_env)
-    return VllmEngine(url, tokenizer=load_tokenizer(folder), folder=folder, key=key)
+    engine = VllmEngine(url, tokenizer=load_tokenizer(folder), folder=folder, key=key)
+    # What is loaded by now stays: answers are many small objects, and a garbage collector that
+    # walks through all libraries for each thousand of them costs more than the requests do.
+    gc.collect()
+    gc.freeze()
+    return engine
 
 
 def _in_process(folder: str, threads: int, sizes: InProcess) -> Engine:

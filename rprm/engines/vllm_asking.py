@@ -13,9 +13,9 @@ turn, on a busy machine):
 with every token              1.07, 1.10, 1.26          1.26, 1.40, 1.48        580 kB
 afterwards                    1                         1                       17 kB + 4 kB
 
-Both gave the same beliefs, bit for bit.  Asking afterwards is 2 % of the work of drawing 400 tokens,
-and answers that carry every token's log-probabilities have to be read by the client, too: asking
-afterwards is the default.  A GPU was not measured.
+Both gave the same beliefs, bit for bit.  Asking afterwards is 2 % of the work of drawing 400
+tokens, and answers that carry every token's log-probabilities have to be read by the client, too:
+asking afterwards is the default.  A GPU was not measured.
 """
 
 from __future__ import annotations
