@@ -17,6 +17,7 @@ from rprm.engines.base import Engine
 from rprm.errors import BadInput
 
 RECORDED = "recorded:"
+COLLECT_EVERY = 20_000
 
 
 class InProcess(TypedDict, total=False):
@@ -65,10 +66,11 @@ def _served(url: str, folder: str, key_env: str | None) -> Engine:
 
     key = None if key_env is None else read_key(key_env)
     engine = VllmEngine(url, tokenizer=load_tokenizer(folder), folder=folder, key=key)
-    # What is loaded by now stays: answers are many small objects, and a garbage collector that
-    # walks through all libraries for each thousand of them costs more than the requests do.
+    # Every answer is a few objects and thousands of numbers.  A garbage collector that looks through
+    # them every 700 objects, and now and then through all libraries, costs a third of a request.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(COLLECT_EVERY, *gc.get_threshold()[1:])
     return engine
 
 
