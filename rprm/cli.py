@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -282,8 +283,15 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         app()
+        sys.stdout.flush()
     except BrokenPipeError:  # `rprm data show … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _say(f"error: {error.strerror} while writing. Fix: free space, or write elsewhere")
+        sys.exit(1)
     except SystemExit as leave:
         sys.exit(BadInput.exit_code if leave.code == USAGE else leave.code)
     except Exception as error:

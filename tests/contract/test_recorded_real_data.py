@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from rprm.benchmarks.best_of_n import Aggregator
+from rprm.benchmarks.grading import Grade, grade_all
 from rprm.benchmarks.processbench import f1
 from rprm.data.prmbench import PrmBenchData, load_prmbench
 from rprm.data.processbench import load_processbench
@@ -192,3 +193,12 @@ def test_the_recorded_pool_is_read_in_its_own_format() -> None:
     require(POOL.parent.name)
     found = best_of_n.score(read_rows(POOL), aggregator=Aggregator.MIN, grade=no_grading)
     assert {name: found.as_json()[name] for name in PUBLISHED_POOL} == PUBLISHED_POOL
+
+
+def test_the_lax_grader_repeats_every_recorded_verdict() -> None:
+    require(POOL.parent.name)
+    pools = [json.loads(line) for line in POOL.read_text(encoding="utf-8").splitlines()]
+    pairs = [(one["gt"], pred) for one in pools for pred in one["pred"]]
+    grades = grade_all(pairs, grader="qwen")
+    recorded = [right for one in pools for right in one["score"]]
+    assert [grade is Grade.RIGHT for grade in grades] == recorded

@@ -93,6 +93,24 @@ def test_importing_the_command_line_imports_no_torch() -> None:
     assert found.stdout.strip() == "set()"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+def test_a_full_disk_behind_the_output_is_told_in_one_line() -> None:
+    root = Path(__file__).parents[2]
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        found = subprocess.run(
+            [sys.executable, "-m", "rprm", "data", "chains", "--solutions", "3"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(root)},
+            check=False,
+        )
+    assert found.returncode == 1
+    assert found.stderr.strip() == (
+        "error: No space left on device while writing. Fix: free space, or write elsewhere"
+    )
+
+
 def test_help_teaches_with_examples(rprm: Run) -> None:
     wide = {"COLUMNS": "140"}
     assert "jobs run rprm/campaigns/quickstart.yaml" in rprm("--help", env=wide).stdout
