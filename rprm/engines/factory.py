@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -66,10 +67,11 @@ def _served(url: str, folder: str, key_env: str | None) -> Engine:
 
     key = None if key_env is None else read_key(key_env)
     engine = VllmEngine(url, tokenizer=load_tokenizer(folder), folder=folder, key=key)
-    # Every answer is a few objects and thousands of numbers.  A garbage collector that looks through
+    # An answer is a few objects and thousands of numbers.  A garbage collector that looks through
     # them every 700 objects, and now and then through all libraries, costs a third of a request.
     gc.collect()
     gc.freeze()
+    atexit.register(gc.unfreeze)  # or extension modules complain of what was never collected
     gc.set_threshold(COLLECT_EVERY, *gc.get_threshold()[1:])
     return engine
 

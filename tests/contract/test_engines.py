@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -20,9 +21,11 @@ from rprm.engines.factory import make_engine
 from rprm.engines.recorded import RecordedEngine, write_samples
 from rprm.engines.scripted_teacher import ScriptedTeacher
 from rprm.prompting import Renderer, load_template
+from tests.contract.real_vllm import CHAIN_BASE, RealVllm, python_with_vllm
 from tests.contract.vllm_standin import VllmStandin
 
 PARAMS = SamplingParams(max_tokens=60)
+pytestmark = pytest.mark.timeout(1200)  # a real server may take its time to start
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +86,21 @@ def standin() -> VllmStandin:
     return VllmStandin(max_model_len=256).__enter__()
 
 
+def real_vllm(model: Path, tokenizer: Any, requests: list[Request]) -> Engine:
+    return make_engine(CHAIN_BASE, threads=1, url=real_server().url)
+
+
+@cache
+def real_server() -> RealVllm:
+    """For the rest of the test process.  Seeded prompts must not be read in parts: on a CPU, vLLM
+    0.32 dies of it."""
+    args = ("--max-model-len", "256", "--no-enable-chunked-prefill")
+    server = RealVllm(python_with_vllm(), args=args)
+    server.__enter__()
+    atexit.register(server.__exit__)
+    return server
+
+
 def teacher(model: Path, tokenizer: Any, requests: list[Request]) -> Engine:
     return ScriptedTeacher(tokenizer)
 
@@ -99,6 +117,7 @@ ENGINES: list[Callable[[Path, Any, list[Request]], Engine]] = [
     in_process,
     in_process_few_rows,
     vllm,
+    real_vllm,
     teacher,
     recorded,
 ]
