@@ -87,6 +87,7 @@ def judge(  # noqa: PLR0913  every knob of judging, for a person to turn
     temperature: opt.Temperature = 0.95,
     top_p: opt.TopP = 0.95,
     max_tokens: opt.MaxTokens = None,
+    engine: opt.ServedAt = None,
     threads: opt.Threads = None,
     critiques_shown: opt.CritiquesShown = 1,
     as_json: opt.AsJson = False,
@@ -120,7 +121,10 @@ def judge(  # noqa: PLR0913  every knob of judging, for a person to turn
     most = default_max_tokens(found) if max_tokens is None else max_tokens
     sampling = SamplingParams(temperature=temperature, top_p=top_p, max_tokens=most)
     by = load_judge(
-        found, load_template(template or template_for(found)), threads=threads or num_cpus()
+        found,
+        load_template(template or template_for(found)),
+        threads=threads or num_cpus(),
+        url=engine,
     )
     params = replace(params, sampling=sampling)
     console = make_console()

@@ -108,6 +108,17 @@ MaxTokens = Annotated[
         rich_help_panel=SAMPLING,
     ),
 ]
+ServedAt = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        metavar="URL",
+        help="vLLM servers of this model: http://a:8000 (several with commas), "
+        "file:///endpoints.json or dns://name:8000; by default it runs in this process.",
+        show_default=False,
+        rich_help_panel=SAMPLING,
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(

@@ -107,11 +107,14 @@ def load_renderer(model: FoundModel, template: Template) -> Renderer:
     return Renderer(template, load_tokenizer(model.folder))
 
 
-def load_judge(model: FoundModel, template: Template, *, threads: int) -> Judge:
+def load_judge(
+    model: FoundModel, template: Template, *, threads: int, url: str | None = None
+) -> Judge:
+    """`url`: vLLM servers of this very model; None: it runs in this process."""
     renderer = load_renderer(model, template)
     from rprm.engines.factory import make_engine
 
-    engine = make_engine(model.folder, threads=threads)
+    engine = make_engine(model.folder, threads=threads, url=url)
     return Judge(model=model, engine=engine, renderer=renderer)
 
 

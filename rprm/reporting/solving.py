@@ -124,19 +124,15 @@ def _told(panels: Mapping[str, Sequence[tuple[str, Mapping[float, Interval]]]]) 
 
 
 def _costs(solved: Sequence[Solved]) -> Grid | None:
-    rows: list[list[Cell]] = []
+    """Means over seeds."""
+    groups: dict[str, list[Solved]] = {}
     for one in solved:
-        facts = one.facts
-        if "policy_tokens" not in facts and "judge_tokens" not in facts:
-            continue
-        way = WAYS["best_of_n" if "best_of_n" in one.methods else one.methods[0]]
-        rows.append(
-            [
-                way.format(n=facts.get("n", "N"), system=one.system),
-                _per_problem(facts, "policy_tokens"),
-                _per_problem(facts, "judge_tokens"),
-            ]
-        )
+        if "policy_tokens" in one.facts or "judge_tokens" in one.facts:
+            groups.setdefault(_way(one), []).append(one)
+    rows: list[list[Cell]] = [
+        [way, _per_problem(members, "policy_tokens"), _per_problem(members, "judge_tokens")]
+        for way, members in groups.items()
+    ]
     if not rows:
         return None
     return Grid(
@@ -146,7 +142,16 @@ def _costs(solved: Sequence[Solved]) -> Grid | None:
     )
 
 
-def _per_problem(facts: Mapping[str, Any], name: str) -> str:
-    problems = int(facts.get("problems") or 0)
-    value = facts.get(name)
-    return "—" if value is None or not problems else f"{float(value) / problems:,.0f}"
+def _way(one: Solved) -> str:
+    method = "best_of_n" if "best_of_n" in one.methods else one.methods[0]
+    way = WAYS[method].format(n=one.facts.get("n", "N"), system=one.system)
+    return _label((way, tuple(sorted((a, v) for a, v in one.coordinates.items() if a != SEED))))
+
+
+def _per_problem(members: Sequence[Solved], name: str) -> str:
+    known = [
+        float(one.facts[name]) / int(one.facts["problems"])
+        for one in members
+        if one.facts.get(name) is not None and one.facts.get("problems")
+    ]
+    return f"{fmean(known):,.0f}" if known else "—"
