@@ -217,9 +217,16 @@ def _rendered(views: Sequence[View], look: Look, *, to_file: bool) -> str:
 
 
 def _write(file: Path, text: str) -> None:
+    """Whole or not at all, unless it is a pipe or a device."""
+    special = file.exists() and not file.is_file()
+    staged = file if special else file.with_name(f".{file.name}.partial")
     try:
-        file.write_text(text, encoding="utf-8")
+        staged.write_text(text, encoding="utf-8")
+        if not special:
+            staged.replace(file)
     except OSError as error:
+        if not special:
+            staged.unlink(missing_ok=True)
         raise BadInput(
             f"cannot write {file}: {error.strerror}.", fix="make its folder, or name another file"
         ) from error

@@ -69,7 +69,7 @@ class Fleet:
 
     async def open(self) -> None:
         every_s = self._watching.refresh_s
-        self._tasks[""] = asyncio.create_task(_forever(self._refresh, every_s))
+        self._tasks[""] = self._looking(self._refresh, every_s)
 
     async def close(self) -> None:
         for task in self._tasks.values():
@@ -107,8 +107,20 @@ class Fleet:
             server.take_away("it is gone")
             self._tasks.pop(name).cancel()
         self.servers[name] = fresh = new_server(replica)
-        look = _forever(lambda: self._look_at(fresh), self._watching.poll_s)
-        self._tasks[name] = asyncio.create_task(look)
+        self._tasks[name] = self._looking(lambda: self._look_at(fresh), self._watching.poll_s)
+
+    def _looking(
+        self, look: Callable[[], Coroutine[Any, Any, None]], every_s: float
+    ) -> asyncio.Task[None]:
+        task = asyncio.create_task(_forever(look, every_s))
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Looking ends by being cancelled; by anything else, whoever waits would wait for ever."""
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception):
+            self.lines.fail(error)
 
     def _despair(self) -> None:
         """Fails whoever waits, where waiting does not help."""
