@@ -94,11 +94,14 @@ class Dispatcher(Generic[T]):
         waiting = Waiting(item, key, cost, frozenset(avoid))
         self._route(waiting, first=bool(waiting.avoid))
 
-    def take(self, replica: str) -> Ticket[T] | None:
+    def take(self, replica: str, *, over: bool = True) -> Ticket[T] | None:
         """The next request for a replica that has room; None where nothing waits for it or it
-        takes nothing new.  The ticket is in flight until it is released."""
+        takes nothing new.  The ticket is in flight until it is released.
+
+        Without `over` only of its own queue: let every replica with room empty its own first, or
+        one of them takes over what another would have begun the next moment."""
         queue = self._queues.get(replica)
-        if queue is None or not (queue or self._take_over(replica, queue)):
+        if queue is None or not (queue or (over and self._take_over(replica, queue))):
             return None
         return queue.popleft()
 

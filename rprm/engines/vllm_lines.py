@@ -97,11 +97,16 @@ class Lines:
         self._moved.set()
 
     def pump(self) -> None:
-        """Send what can be sent."""
+        """Send what can be sent; every replica takes of its own queue before any takes over."""
+        self._pump(over=False)
+        self._pump(over=True)
+        self._moved.set()
+
+    def _pump(self, *, over: bool) -> None:
         now_s = self._clock()
         for server in self.servers.values():
             while server.usable and server.has_room(now_s):
-                ticket = self._dispatcher.take(server.name)
+                ticket = self._dispatcher.take(server.name, over=over)
                 if ticket is None:
                     break
                 if ticket.item.start.done():
@@ -110,7 +115,6 @@ class Lines:
                 ticket.item.ticket = ticket
                 self._waiting -= ticket.item.sequences
                 server.begin(ticket.item, now_s)
-        self._moved.set()
 
     def _leave(self, turn: Turn) -> None:
         if turn.ticket is not None:

@@ -147,8 +147,9 @@ def test_a_smaller_k_and_a_name_can_be_asked_for(place: Place) -> None:
     ],
 )
 def test_what_cannot_be_found_is_told_with_what_there_is(
-    place: Place, args: list[str], told: str
+    place: Place, args: list[str], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(place.folder)  # campaigns that ran in this folder are known too
     with pytest.raises(BadInput) as caught:
         place.compare(*args)
     assert told in str(caught.value)

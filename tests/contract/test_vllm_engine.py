@@ -100,21 +100,50 @@ def completions(
     return done
 
 
-def after(seconds: float, act: Callable[[], object]) -> threading.Timer:
-    timer = threading.Timer(seconds, act)
-    timer.start()
-    return timer
+AT_MOST_S = 20.0
+"""Nothing here takes so long, on however busy a machine."""
+
+
+def until(condition: Callable[[], object]) -> bool:
+    """Has it come true?"""
+    end_s = time.monotonic() + AT_MOST_S
+    while not condition() and time.monotonic() < end_s:
+        time.sleep(0.002)
+    return bool(condition())
+
+
+def when(condition: Callable[[], object], act: Callable[[], object]) -> threading.Thread:
+    """Do it beside what goes on here, as soon as the condition holds."""
+
+    def wait() -> None:
+        if until(condition):
+            act()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def _draining(engine: VllmEngine) -> list[bool]:
+    return [one.replica.draining for one in engine.fleet.servers.values()]
+
+
+def all_joined(engine: VllmEngine, count: int) -> None:
+    """A replica gets its share only once it has joined, and each joins in its own time."""
+    completions(engine, requests(1))
+    assert until(lambda: len(engine.fleet.lines.usable()) == count)
 
 
 def test_a_bad_day_of_a_server_loses_no_request(make: Make, server: VllmStandin) -> None:
     quiet = completions(make(server), requests(60))
-    server.fault_of = lambda body, seen: (
-        BAD_DAY[hash(str(body["seed"])) % len(BAD_DAY)]
-        if body.get("seed", 1) % 3 == 0 and seen == 1  # for the second time, after the quiet run
-        else None
-    )
     with VllmStandin() as other:
         engine = make(server, other)
+        all_joined(engine, 2)
+        server.fault_of = lambda body, seen: (
+            BAD_DAY[body["seed"] % len(BAD_DAY)]
+            if body.get("seed", 1) % 3 == 0 and seen == 1  # the second time, after the quiet run
+            else None
+        )
         assert completions(engine, requests(60)) == quiet
         assert engine.counts.failed_tries > 0
 
@@ -125,8 +154,8 @@ def test_what_a_dead_replica_had_another_one_does(
     with VllmStandin() as lone:
         quiet = completions(make(lone), requests(200))
     engine = make(*pair)
-    completions(engine, requests(2))
-    dying = after(0.2, pair[0].die)
+    all_joined(engine, 2)
+    dying = when(lambda: pair[0].at_once >= 5, pair[0].die)
     assert completions(engine, requests(200)) == quiet
     dying.join()
     assert engine.counts.failed_tries > 0
@@ -136,7 +165,7 @@ def test_a_replica_that_hangs_with_a_healthy_face_is_given_up(
     make: Make, pair: tuple[VllmStandin, VllmStandin]
 ) -> None:
     engine = make(*pair)
-    completions(engine, requests(2))
+    all_joined(engine, 2)
     pair[0].hang()
     completions(engine, requests(60))
     hung = engine.fleet.servers[pair[0].url.removeprefix("http://")]
@@ -162,13 +191,13 @@ def test_replicas_join_and_drain_while_work_goes_on(
     engine = make(path.as_uri())
     completions(engine, requests(4))
     assert not pair[1].bodies
-    growing = after(0.1, lambda: write("ready", "ready"))
-    draining = after(0.4, lambda: write("draining", "ready"))
+    growing = when(lambda: pair[0].at_once, lambda: write("ready", "ready"))
+    draining = when(lambda: pair[1].bodies, lambda: write("draining", "ready"))
     completions(engine, requests(300))
     growing.join()
     draining.join()
     assert pair[1].bodies
-    time.sleep(0.2)
+    assert until(lambda: _draining(engine) == [True, False])
     before = len(pair[0].bodies)
     completions(engine, requests(30))
     assert len(pair[0].bodies) == before

@@ -85,6 +85,17 @@ def test_a_request_counts_as_many_times_as_it_has_samples() -> None:
     run(work())
 
 
+def test_solutions_spread_over_replicas_that_all_have_room() -> None:
+    async def work() -> None:
+        world = World("a", "b")
+        tasks = await world.begun(*(world.ask(f"s{number}") for number in range(4)))
+        assert sorted(world.sent) == ["a", "a", "b", "b"]
+        world.go.set()
+        await asyncio.gather(*tasks)
+
+    run(work())
+
+
 def test_steps_of_a_solution_stay_together_and_no_replica_idles() -> None:
     async def work() -> None:
         world = World("a", "b")
