@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
+from rprm.benchmarks.grading import GraderName, grade_all, is_right
 from rprm.data import chains
 from rprm.data.chain_checks import first_wrong
 from rprm.data.problem_tables import Solved
@@ -17,7 +18,6 @@ from rprm.engines.base import Sample
 from rprm.policy import PolicyFormat, Written
 from rprm.schema import MathProblem, Solution
 
-GraderName = Literal["exact", "math-verify", "qwen"]
 NOTHING_WRITTEN: Final = "(nothing was written)"
 """Stands for the steps of an empty sample, which no table of solutions could hold."""
 
@@ -55,26 +55,14 @@ def label_of(problem: MathProblem, steps: Sequence[str]) -> int:
 def grades_of(
     attempts: Sequence[Attempt], grader: GraderName, *, workers: int
 ) -> list[bool | None]:
-    """Is the answer right?  None where the grader cannot decide.
-
-    "exact" compares characters and needs no processes; without an answer nothing is right."""
+    """Is the answer right?  None where the grader cannot decide; without an answer nothing is."""
     answered = [
         (one.problem.answer, one.written.answer)
         for one in attempts
         if one.written.answer is not None
     ]
-    grades = iter(_graded(answered, grader, workers))
-    return [False if one.written.answer is None else next(grades) for one in attempts]
-
-
-def _graded(
-    answered: Sequence[tuple[str, str]], grader: GraderName, workers: int
-) -> list[bool | None]:
-    if grader == "exact":
-        return [reference == answer for reference, answer in answered]
-    from rprm.benchmarks.grading import grade_all, is_right
-
-    return [is_right(one) for one in grade_all(answered, grader=grader, workers=workers)]
+    grades = iter(grade_all(answered, grader=grader, workers=workers))
+    return [False if one.written.answer is None else is_right(next(grades)) for one in attempts]
 
 
 def solved_of(attempt: Attempt, *, generator: str, correct: bool | None) -> Solved:

@@ -22,12 +22,12 @@ from pydantic import Field, model_validator
 from rprm.attempts import (
     NOTHING_WRITTEN,
     Attempt,
-    GraderName,
     counts_of,
     grades_of,
     solved_of,
 )
 from rprm.benchmarks.best_of_n import Aggregator
+from rprm.benchmarks.grading import GraderName
 from rprm.benchmarks.guided_search import (
     JudgeSide,
     PolicySide,

@@ -15,7 +15,8 @@ from typing import ClassVar
 import pyarrow as pa
 from pydantic import Field
 
-from rprm.attempts import Attempt, GraderName, attempt_of, counts_of, grades_of, solved_of
+from rprm.attempts import Attempt, attempt_of, counts_of, grades_of, solved_of
+from rprm.benchmarks.grading import GraderName
 from rprm.data.problem_tables import solved_to_table, table_to_problems
 from rprm.engines.base import Engine, Refused, Request, SamplingParams, in_request_order
 from rprm.judge import request_seed

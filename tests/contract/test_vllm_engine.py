@@ -209,10 +209,11 @@ def test_a_mute_connection_costs_its_deadline_and_no_more(
 ) -> None:
     patient = replace(EAGER.watching, liveness=LivenessRules(still_s=30.0))
     engine = make(*pair, options=replace(EAGER, deadline_s=0.5, watching=patient))
-    completions(engine, requests(2))
+    all_joined(engine, 2)
     for server in pair:
         server.faults.append(MUTE)
     completions(engine, requests(8))
+    assert engine.counts.failed_tries == len([one for one in pair if not one.faults]) > 0
 
 
 def test_both_ways_to_read_a_belief_give_the_same(make: Make, server: VllmStandin) -> None:
