@@ -20,6 +20,16 @@ class RunFolder:
         return self.path / "events.jsonl"
 
     @property
+    def fleets(self) -> Path:
+        """Endpoints, memory and logs of the fleets' replicas, and what is told of them."""
+        return self.path / "fleets"
+
+    @property
+    def told(self) -> Path:
+        """State of the fleets, written by the controller; see `jobs.fleet.told`."""
+        return self.fleets / "state.json"
+
+    @property
     def logs(self) -> Path:
         return self.path / "logs"
 
