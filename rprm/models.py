@@ -3,6 +3,7 @@
 builtin:chain_base                  shipped with the package
 models/r-prm or /any/folder         local, in Hugging Face format
 org/name                            Hugging Face Hub (training fetches it; see its `revision`)
+artifacts/ADDRESS/checkpoints/STEP  of the campaign's store; only behind a fleet
 
 `rprm.finding` understands more, for people who judge.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from importlib import resources
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from rprm.data.chain_tokenizer import VOCABULARY
 from rprm.errors import BadInput
 
 BUILTIN = "builtin:"
+_CHECKPOINT = re.compile(r"artifacts/[^/]+/checkpoints/\d+")
 
 
 def locate_model(name: str) -> str:
@@ -45,7 +48,9 @@ def builtin_names() -> list[str]:
 
 def model_digest(name: str) -> str:
     """What pins the weights: the sha256 of a local folder's files; a Hub id pins itself by its
-    revision."""
+    revision, and a store's checkpoint by its address and step."""
+    if _CHECKPOINT.fullmatch(name):
+        return name
     folder = Path(locate_model(name))
     if not folder.is_dir():
         return name

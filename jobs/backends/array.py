@@ -113,4 +113,5 @@ def task_of(work: ArrayWork, shard: int, attempt: str) -> ShardTask:
         shard=shard,
         attempt=attempt,
         cpus=work.cpus,
+        served=work.served,
     )

@@ -16,6 +16,19 @@ from jobs.plan.retry import Cause
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Served:
+    """A model that is run for a stage, outside of its workers."""
+
+    url: str
+    """Where its servers are found: a server, several with commas between, or a document or name
+    that lists them as they come and go."""
+    model: str
+    """A folder or Hub id with the tokenizer of the model."""
+    key_env: str | None = None
+    """Name of the environment variable that holds the servers' key."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ArrayWork:
     """The shards of one stage that still have to be done."""
 
@@ -35,6 +48,12 @@ class ArrayWork:
     """More than one makes every shard a gang: all its processes run, or none."""
     timeout_s: float = 0.0
     """Longest an attempt may take; 0 means no limit."""
+    served: Mapping[str, Served] = field(default_factory=dict)
+    """By the role that the model has in the stage."""
+
+    @property
+    def calls_fleet(self) -> bool:
+        return bool(self.served)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +75,7 @@ class ShardTask:
     master_port: int = 0
     log_path: str | None = None
     """Where output goes; None leaves it on the terminal."""
+    served: Mapping[str, Served] = field(default_factory=dict)
 
 
 Entry = Callable[[ShardTask], int]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jobs.plan.retry import RetryPolicy
 from jobs.spec.axes import Axes, coordinate_text, identity
-from jobs.spec.campaign import Campaign, Coordinate, Defaults, Kind
+from jobs.spec.campaign import Campaign, Coordinate, Defaults, Fleet, Kind
 from jobs.spec.checks import Layout, lay_out
 from jobs.spec.errors import CampaignError, Problem, did_you_mean
 from jobs.spec.resources import Resources, overlay
@@ -51,6 +51,9 @@ class Node:
     retries: RetryPolicy
     error_budget: float
     timeout_s: float
+    fleets: Mapping[str, str] = field(default_factory=dict)
+    """Role of a model to the declared name of the fleet that runs it; the model itself stands in
+    `inputs` or `params` under the role's name."""
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -67,6 +70,8 @@ class Graph:
     """Nodes with every input before its readers, else as declared."""
 
     nodes: tuple[Node, ...]
+    fleets: Mapping[str, Fleet] = field(default_factory=dict)
+    """By declared name."""
 
     def node(self, name: str) -> Node:
         for node in self.nodes:
@@ -82,7 +87,10 @@ def expand(campaign: Campaign) -> Graph:
     if problems:
         raise CampaignError(problems)
     expansion = _Expansion(campaign.spec.defaults, layout)
-    return Graph(nodes=tuple(node for unit in layout.units for node in expansion.nodes_of(unit)))
+    return Graph(
+        nodes=tuple(node for unit in layout.units for node in expansion.nodes_of(unit)),
+        fleets={fleet.name: fleet for fleet in campaign.spec.fleets},
+    )
 
 
 def _size_problems(campaign: Campaign, layout: Layout) -> Iterator[Problem]:
@@ -169,6 +177,7 @@ class _Expansion:
             ),
             error_budget=defaults.error_budget if budget is None else budget,
             timeout_s=defaults.timeout_s if timeout_s is None else timeout_s,
+            fleets=stage.fleets,
         )
 
 

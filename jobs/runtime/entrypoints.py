@@ -29,6 +29,8 @@ class EntryPoint:
     preload: tuple[str, ...]
     pace: tuple[str, ...] = ()
     """Params that change how fast, never what: they stay out of the address."""
+    served_roles: tuple[str, ...] = ()
+    """Roles of models that a fleet may run for the stage."""
 
     def params(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """Validated params with defaults filled in, as JSON values.  Raises EntryPointError with
@@ -83,6 +85,7 @@ def load(run: str) -> EntryPoint:
         version=str(cls.version),
         preload=tuple(getattr(cls, "preload", ())),
         pace=pace,
+        served_roles=tuple(getattr(cls, "served_roles", ())),
     )
 
 

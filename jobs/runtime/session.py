@@ -15,6 +15,7 @@ from jobs.spec.campaign import Campaign
 from jobs.spec.errors import ConfigError
 from jobs.spec.loading import load_campaign
 from jobs.store.objects import ObjectStore, open_store
+from jobs.tracking import registry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +60,18 @@ def open_session(path: Path, *, store: str | None = None) -> Session:
     """Load, check, expand and resolve a campaign file, and open its store."""
     campaign = load_campaign(path)
     graph = expand(campaign)
-    stages = tuple(resolve(graph))
     options = dict(campaign.spec.store.options)
+    opened = open_store(store or campaign.spec.store.url, options)
+
+    def champion_uri(model: str) -> str | None:
+        decision = registry.champion(opened, model)
+        return None if decision is None else str(decision["checkpoint"])
+
     return Session(
         campaign=campaign,
         graph=graph,
-        stages=stages,
-        store=open_store(store or campaign.spec.store.url, options),
+        stages=tuple(resolve(graph, champion=champion_uri)),
+        store=opened,
         store_options=options,
         folder=run_folder(campaign.metadata.name),
     )

@@ -14,7 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs.backends.base import ShardTask
+from jobs.backends.base import Served, ShardTask
+from jobs.plan.fingerprint import fleet_digest_name
 from jobs.runtime.views import SealedView
 from jobs.spec.errors import ConfigError
 from jobs.store import checkpoints, layout
@@ -137,6 +138,16 @@ class AttemptIO:
             )
             for ref in self._spec["inputs"].get(name, ())
         ]
+
+    def served(self, role: str) -> Served | None:
+        served = self._task.served.get(role)
+        if served is None and fleet_digest_name(role) in self._spec["digests"]:
+            raise ConfigError(
+                f"stage {self.stage!r} calls a fleet for its {role!r}, and this worker was not "
+                "told where it is.",
+                fix="run its campaign: whoever starts the fleet tells its workers.",
+            )
+        return served
 
     def write(self, table: pa.Table) -> None:
         self.data = table

@@ -18,6 +18,7 @@ from pydantic import (
 from jobs.spec.document import Document
 from jobs.spec.errors import PathKey, Problem, path_text
 from jobs.spec.resources import Count, Duration, Fraction, Model, Positive, Resources, Retries
+from jobs.spec.serving import Address, Argument, ArgumentValue, ModelName, Variable
 from jobs.spec.structural import structural
 
 API_VERSION = "rprm.dev/v1alpha1"
@@ -51,6 +52,13 @@ Kind = Literal["map", "gang", "single"]
 def _named(value: object) -> object:
     """`cases: world` is short for `cases: {stage: world}`."""
     return {"stage": value} if isinstance(value, str) else value
+
+
+def _modelled(value: object) -> object:
+    """`model: org/name` is short for `model: {name: org/name}`."""
+    if not isinstance(value, str | dict):
+        raise ValueError("a model is a folder, a Hub id, models:/NAME@champion, or {stage: NAME}")
+    return {"name": value} if isinstance(value, str) else value
 
 
 def _without_secrets(options: dict[str, str]) -> dict[str, str]:
@@ -130,6 +138,9 @@ class Stage(Model):
     rows_per_shard: Positive | None = None
     sweep: dict[Axis, AxisValues] = Field(default_factory=dict)
     """Axis to values; the stage expands to every combination."""
+    fleets: dict[InputName, Name] = Field(default_factory=dict)
+    """Role of a model in the stage to the fleet that runs it.  Where the stage names no model of
+    that role, it is the fleet's."""
     resources: Resources = Resources()
     retries: Retries = Retries()
     error_budget: Fraction | None = None
@@ -156,22 +167,48 @@ class Rounds(Model):
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=1000)]
 
 
+class FleetModel(Model):
+    """What a fleet serves: what a text names, or the model that a stage trains."""
+
+    name: ModelName | None = None
+    """A folder, org/name@revision, or models:/NAME@champion."""
+    stage: StrictStr | None = None
+    where: Where = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Self:
+        if (self.name is None) == (self.stage is None):
+            raise ValueError("a fleet's model is text, or {stage: NAME}")
+        if self.where and self.stage is None:
+            raise ValueError("where belongs to a stage")
+        return self
+
+
 class Fleet(Model):
-    """Replicas that serve one model."""
+    """Replicas that serve a model: vLLM servers that we start, or what answers at a url."""
 
     name: Name
     role: Literal["judge", "policy", "teacher"]
-    model: Annotated[StrictStr, Field(min_length=1)]
-    engine: Params = Field(default_factory=dict)
+    model: Annotated[FleetModel, BeforeValidator(_modelled)] | None = None
+    """None: those that its callers name, each in replicas of its own, as is every instance of a
+    swept stage's model."""
+    engine: dict[Argument, ArgumentValue] = Field(default_factory=dict)
+    """vLLM's own arguments, with _ for -."""
     min_replicas: Count = 0
+    """While a running stage needs the fleet."""
     max_replicas: Positive = 1
     resources: Resources = Resources()
-
-    @model_validator(mode="after")
-    def _has_a_range(self) -> Self:
-        if self.min_replicas > self.max_replicas:
-            raise ValueError(f"minReplicas {self.min_replicas} > maxReplicas {self.max_replicas}")
-        return self
+    """Of one replica."""
+    idle_timeout_s: Duration = Field(default=30.0, alias="idleTimeout")
+    """How long it is kept while no running stage needs it but a later one will."""
+    start_deadline_s: Duration = Field(default=900.0, alias="startDeadline")
+    """A replica that is not ready by then failed to start."""
+    drain_deadline_s: Duration = Field(default=300.0, alias="drainDeadline")
+    """How long a replica that is no longer needed may finish what it has."""
+    url: Address | None = None
+    """Of servers that nobody here starts or stops."""
+    key_env: Variable | None = None
+    """With a url: the name of the environment variable that holds their key."""
 
 
 class Store(Model):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from jobs.spec.axes import Axes, AxisTable, order
 from jobs.spec.campaign import Campaign, Stage
 from jobs.spec.errors import PathKey, Problem, did_you_mean
+from jobs.spec.fleets import call_problems, fleet_problems
 from jobs.spec.wiring import Unit, wire
 
 MAX_UNITS = 10_000
@@ -23,17 +24,24 @@ class Layout:
 
 
 def lay_out(
-    campaign: Campaign, *, also_known: frozenset[str] = frozenset(), with_axes: bool = True
+    campaign: Campaign,
+    *,
+    also_known: frozenset[str] = frozenset(),
+    with_axes: bool = True,
+    with_calls: bool = True,
 ) -> tuple[Layout, list[Problem]]:
     """Resolve names and axes.  The layout is usable only if there are no problems.
 
-    After a broken shape `also_known` and `with_axes` leave out what would only repeat it."""
+    After a broken shape `also_known`, `with_axes` and `with_calls` (of fleets) leave out what would
+    only repeat it."""
     num_units = sum(len(block.stages) * block.count for block in campaign.spec.rounds)
     if num_units > MAX_UNITS:
         message = f"the rounds expand to {num_units} stages, more than {MAX_UNITS}"
         return Layout(units=(), axes={}), [campaign.problem(("spec", "rounds"), message)]
-    wiring = wire(campaign, also_known=also_known)
-    problems = [*_stage_problems(campaign), *wiring.problems]
+    wiring = wire(campaign, also_known=also_known, with_fleets=with_axes)
+    problems = [*_stage_problems(campaign), *fleet_problems(campaign), *wiring.problems]
+    if with_calls:
+        problems += call_problems(campaign, list(_declared(campaign)))
     if with_axes:
         problems += [
             found

@@ -63,9 +63,13 @@ def _shape_problems(document: Document, details: list[ErrorDetails]) -> list[Pro
     fixed = repair(document, details)
     if fixed is not None:
         campaign = fixed.campaign.read_from(document)
-        problems += lay_out(campaign, also_known=fixed.also_known, with_axes=fixed.axes_are_whole)[
-            1
-        ]
+        _, found = lay_out(
+            campaign,
+            also_known=fixed.also_known,
+            with_axes=fixed.axes_are_whole,
+            with_calls=fixed.calls_are_whole,
+        )
+        problems += found
     return problems
 
 

@@ -40,21 +40,24 @@ class Repaired:
     also_known: frozenset[str]
     """Names of stages that were misspelt as names, yet may be referred to."""
     axes_are_whole: bool
-    """False when an input or a sweep is gone."""
+    """False when an input, a sweep or what a fleet serves is gone."""
+    calls_are_whole: bool
+    """False when a fleet, its name or a stage's calls are gone."""
 
 
 def repair(document: Document, details: Sequence[ErrorDetails]) -> Repaired | None:
     """The campaign without its misshapen parts; None when too much would be missing."""
     value = _copied(document.value)
     also_known: set[str] = set()
-    whole = True
+    whole = calls_whole = True
     for _ in range(_MAX_TRIES):
         for detail in details[:_MAX_DETAILS]:
             path: PathKey = tuple(part for part in detail["loc"] if part != "[key]")
             is_missing = detail["type"] == "missing"
             if _is_telling(path, is_missing=is_missing):
                 return None
-            whole = whole and not {"inputs", "sweep"} & set(path)
+            whole = whole and not {"inputs", "sweep", "fleets"} & set(path)
+            calls_whole = calls_whole and not _is_of_calls(path)
             also_known |= _name_at(document.value, path)
             _mend(value, path)
         try:
@@ -63,7 +66,10 @@ def repair(document: Document, details: Sequence[ErrorDetails]) -> Repaired | No
             details = error.errors(include_url=False)
         else:
             return Repaired(
-                campaign=campaign, also_known=frozenset(also_known), axes_are_whole=whole
+                campaign=campaign,
+                also_known=frozenset(also_known),
+                axes_are_whole=whole,
+                calls_are_whole=calls_whole,
             )
     return None
 
@@ -74,6 +80,13 @@ def _is_telling(path: PathKey, *, is_missing: bool) -> bool:
     if is_missing and path[-1] == "name" and path[0] == "spec":
         return True
     return not named or named[-1] in _TELLING or "carry" in named[:3]
+
+
+def _is_of_calls(path: PathKey) -> bool:
+    """Does it decide which fleets there are and who calls them?"""
+    if path[:2] == ("spec", "fleets"):
+        return len(path) <= 3 or path[3] == "name"
+    return "fleets" in path
 
 
 def _name_at(value: Any, path: PathKey) -> set[str]:

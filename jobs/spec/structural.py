@@ -16,7 +16,7 @@ _KEPT = frozenset(
         "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems",
     }
 )  # fmt: skip
-_SHORTHANDS = frozenset({"Input", "Selection"})
+_SHORTHANDS = frozenset({"Input", "Selection", "FleetModel"})
 """Models that may also be written as plain text."""
 
 

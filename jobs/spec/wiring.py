@@ -6,11 +6,12 @@ every unit stands for all its coordinates.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from jobs.spec.campaign import Campaign, Coordinate, Input, Rounds, Selection, Stage
+from jobs.spec.campaign import Campaign, Coordinate, FleetModel, Input, Rounds, Selection, Stage
 from jobs.spec.errors import PathKey, Problem, did_you_mean
+from jobs.spec.fleets import filled, own_models
 
 ROUND = "round"
 """The axis that counts rounds; it is known to the stages of a block and pinned by `where`."""
@@ -36,6 +37,7 @@ class Unit:
 
     name: str
     stage: Stage
+    """With the models of the fleets that it calls."""
     round: int | None
     path: PathKey
     inputs: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)
@@ -54,10 +56,12 @@ class Wiring:
     problems: tuple[Problem, ...]
 
 
-def wire(campaign: Campaign, *, also_known: frozenset[str] = frozenset()) -> Wiring:
+def wire(
+    campaign: Campaign, *, also_known: frozenset[str] = frozenset(), with_fleets: bool = True
+) -> Wiring:
     """Resolve every input.  References to `also_known` names, given in their normal form, are
-    left out without a problem."""
-    directory = _Directory(campaign, also_known)
+    left out without a problem; so are the models of fleets where they are not sure."""
+    directory = _Directory(campaign, also_known, with_fleets=with_fleets)
     units: dict[str, Unit] = {}
     for place in _places(campaign):
         name = place.unit_name(place.stage.name)
@@ -103,8 +107,15 @@ def _places(campaign: Campaign) -> Iterator[_Place]:
 class _Directory:
     """Looks names up and keeps the problems found on the way."""
 
-    def __init__(self, campaign: Campaign, also_known: frozenset[str]) -> None:
+    def __init__(
+        self, campaign: Campaign, also_known: frozenset[str], *, with_fleets: bool
+    ) -> None:
+        fleets = campaign.spec.fleets if with_fleets else ()
         self.problems: list[Problem] = []
+        self._fleets = {fleet.name: fleet for fleet in fleets}
+        self._fleet_paths: dict[str, PathKey] = {
+            fleet.name: ("spec", "fleets", i, "model") for i, fleet in enumerate(fleets)
+        }
         self._campaign = campaign
         self._also_known = also_known
         self._plain = {stage.name for stage in campaign.spec.stages}
@@ -113,20 +124,58 @@ class _Directory:
         }
 
     def unit(self, place: _Place) -> Unit:
+        stage = filled(place.stage, self._fleets)
         inputs: dict[str, tuple[Source, ...]] = {}
-        for name, given in place.stage.inputs.items():
-            path = (*place.path, "inputs", name)
+        for name, given in stage.inputs.items():
+            path: PathKey = (*place.path, "inputs", name)
+            if name not in place.stage.inputs:
+                path = self._fleet_paths[stage.fleets[name]]
             if given.gather is not None:
                 inputs[name] = self._gathered(given.gather, place, (*path, "gather"))
             else:
                 inputs[name] = tuple(self._single(given, place, path))
+        self._check_own_models(place, inputs)
         return Unit(
-            name=place.unit_name(place.stage.name),
-            stage=place.stage,
+            name=place.unit_name(stage.name),
+            stage=stage,
             round=place.round,
             path=place.path,
             inputs=inputs,
         )
+
+    def _check_own_models(self, place: _Place, inputs: Mapping[str, tuple[Source, ...]]) -> None:
+        """A stage that names a model itself must mean that of its fleet, if that has one."""
+        for role, name in place.stage.fleets.items():
+            if name not in self._fleets:
+                continue
+            own = own_models(place.stage, role)
+            for part in own:
+                if not self._is_model_of(name, part, role, place, inputs):
+                    message = f"{role} is not the model that fleet {name!r} serves"
+                    fix = f"take it out: what the stage reads as {role!r} is the fleet's model"
+                    self._report((*place.path, part, role), message, fix)
+            if not own and self._fleets[name].model is None:
+                message = f"fleet {name!r} has no model of its own, and this stage names no {role}"
+                fix = f"write inputs.{role} or params.{role}, or the fleet's model"
+                self._report((*place.path, "fleets", role), message, fix)
+
+    def _is_model_of(
+        self,
+        fleet: str,
+        part: str,
+        role: str,
+        place: _Place,
+        inputs: Mapping[str, tuple[Source, ...]],
+    ) -> bool:
+        model = self._fleets[fleet].model
+        if part == "inputs" and place.stage.inputs[role].gather is not None:
+            return False
+        if model is None:
+            return True
+        if part == "inputs" and model.stage is not None:
+            meant = self._single(_input_of(model), place, self._fleet_paths[fleet])
+            return _places_of(inputs[role]) == _places_of(meant)
+        return part == "params" and place.stage.params[role] == model.name
 
     def _single(self, given: Input, place: _Place, path: PathKey) -> Iterator[Source]:
         if given.carry is not None:
@@ -210,6 +259,18 @@ class _Directory:
 
     def _report(self, path: PathKey, message: str, suggestion: str = "") -> None:
         self.problems.append(self._campaign.problem(path, message, suggestion))
+
+
+def _input_of(model: FleetModel) -> Input:
+    return Input(stage=model.stage, where=model.where)
+
+
+def _places_of(sources: Iterable[Source]) -> list[tuple[object, ...]]:
+    """Equal for sources that are surely the same artifacts."""
+    return [
+        (one.unit, {axis: (type(value) is bool, value) for axis, value in one.where.items()})
+        for one in sources
+    ]
 
 
 def normal(name: str) -> str:

@@ -31,6 +31,7 @@ _SHARD = re.compile(
     r"|/(?P<attempt>[^./]+)\.(?P<errors>errors\.)?parquet)"
 )
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
+_CHECKPOINT = re.compile(rf"{ARTIFACTS}/[^/]+/checkpoints/\d{{10}}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +103,11 @@ def checkpoint_prefix(address: str, step: int) -> str:
 
 def checkpoint_done_key(address: str, step: int) -> str:
     return f"{checkpoint_prefix(address, step)}.done"
+
+
+def is_checkpoint(key: str) -> bool:
+    """Is this what `checkpoint_prefix` gives?"""
+    return _CHECKPOINT.fullmatch(key) is not None
 
 
 def track_prefix(address: str) -> str:

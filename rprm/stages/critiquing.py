@@ -13,6 +13,7 @@ from rprm.engines.base import Engine, Refused
 from rprm.judge import judge
 from rprm.prompting import Renderer, load_template
 from rprm.schema import Case, Solution, Unparsed
+from rprm.stages.given import Given, make_engine_of
 from rprm.stages.io import StageIO
 from rprm.stages.judged import JudgedCase, judged_to_table
 from rprm.stages.params import Critiquing
@@ -31,14 +32,13 @@ class Writer:
     renderer: Renderer
 
 
-def model_writer(model: str, name: str, params: Critiquing, io: StageIO) -> Writer:
-    """The model in folder `model`, on this worker's threads, with its own tokenizer."""
-    from rprm.engines.factory import make_engine
+def model_writer(model: Given, params: Critiquing, io: StageIO) -> Writer:
+    """The model on this worker's threads or behind its servers, with its own tokenizer."""
     from rprm.engines.tokenizers import load_tokenizer
 
-    engine = make_engine(model, threads=io.cpus, **params.engine.model_dump())
-    renderer = Renderer(load_template(params.template), load_tokenizer(model))
-    return Writer(engine=engine, name=name, renderer=renderer)
+    engine = make_engine_of(model, threads=io.cpus)
+    renderer = Renderer(load_template(params.template), load_tokenizer(model.folder))
+    return Writer(engine=engine, name=model.name, renderer=renderer)
 
 
 def critique_rows(

@@ -7,6 +7,7 @@ A stage is a class named in a campaign (`run: rprm.stages.seed:Seed`):
         version = "1"           # raise it when the same params would give another result
         preload = ("torch",)    # modules worth importing once before workers are forked
         pace = ("max_in_flight",)    # optional: params that change how fast, never what
+        served_roles = ("teacher",)  # optional: models it can ask for through `io.served`
         class Params(pydantic.BaseModel): ...          # extra="forbid"
         def __init__(self, params: Params) -> None: ...
         def digests(self) -> Mapping[str, str]: ...    # optional: name -> digest of outside data
@@ -83,6 +84,25 @@ class CheckpointView(Protocol):
         ...
 
 
+class ServedModel(Protocol):
+    """A model that runs behind servers, for this stage to ask."""
+
+    @property
+    def url(self) -> str:
+        """Where the servers are; see `rprm.engines.endpoints`."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """A folder or Hub id with the model's tokenizer."""
+        ...
+
+    @property
+    def key_env(self) -> str | None:
+        """Name of the environment variable that holds the servers' key."""
+        ...
+
+
 class StageIO(Protocol):
     @property
     def stage(self) -> str: ...
@@ -122,6 +142,12 @@ class StageIO(Protocol):
 
     def artifacts(self, name: str) -> Sequence[ArtifactView]:
         """All upstream artifacts of a gathered input `name`; [] when the input is not given."""
+        ...
+
+    def served(self, role: str) -> ServedModel | None:
+        """The servers of the model that the stage calls `role`; None: it runs in this process.
+
+        Which model it is, and so what goes into rows, stands in the input or param `role`."""
         ...
 
     def write(self, table: pa.Table) -> None:

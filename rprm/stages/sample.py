@@ -24,6 +24,7 @@ class Sample:
     kind: ClassVar[str] = "map"
     version: ClassVar[str] = "1"
     preload: ClassVar[tuple[str, ...]] = PRELOAD
+    served_roles: ClassVar[tuple[str, ...]] = ("model",)
 
     class Params(Critiquing):
         model: str | None = None
@@ -42,7 +43,7 @@ class Sample:
 
     def run(self, io: StageIO, rows: pa.Table) -> Iterator[pa.Table]:
         model = given_model(io, self.params.model, self.params.engine)
-        writer = model_writer(model.folder, model.name, self.params, io)
+        writer = model_writer(model, self.params, io)
         return critique_rows(
             io, rows, writer, self.params, up_to_first_error=not self.params.all_steps
         )

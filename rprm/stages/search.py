@@ -44,7 +44,7 @@ from rprm.policy import SYSTEM_PROMPT, FormatName, Written, make_policy_format
 from rprm.prompting import Renderer, load_template
 from rprm.schema import MathProblem
 from rprm.stages.critiquing import PRELOAD
-from rprm.stages.given import given_model
+from rprm.stages.given import Given, given_model, make_engine_of
 from rprm.stages.io import StageIO
 from rprm.stages.params import EngineSizes, StageParams
 
@@ -66,6 +66,7 @@ class Search:
     kind: ClassVar[str] = "map"
     version: ClassVar[str] = "1"
     preload: ClassVar[tuple[str, ...]] = PRELOAD
+    served_roles: ClassVar[tuple[str, ...]] = ("model", "judge")
 
     class Params(StageParams):
         """The defaults are the paper's."""
@@ -133,7 +134,7 @@ class Search:
     def run(self, io: StageIO, rows: pa.Table) -> Iterator[pa.Table]:
         problems = table_to_problems(rows, source=io.stage)
         author = given_model(io, self.params.model, self.params.engine)
-        policy, judge = self._policy(io, author.folder), self._judge(io)
+        policy, judge = self._policy(io, author), self._judge(io)
         totals: Counter[str] = Counter()
         size = self.params.batch_problems
         for start in range(0, max(len(problems), 1), size):  # without rows: a table with columns
@@ -177,8 +178,7 @@ class Search:
             seed=params.seed,
         )
 
-    def _policy(self, io: StageIO, folder: str) -> PolicySide:
-        from rprm.engines.factory import make_engine
+    def _policy(self, io: StageIO, author: Given) -> PolicySide:
         from rprm.engines.tokenizers import load_tokenizer
 
         params = self.params
@@ -186,25 +186,26 @@ class Search:
             temperature=params.temperature, top_p=params.top_p, max_tokens=params.max_tokens
         )
         return PolicySide(
-            engine=make_engine(folder, threads=io.cpus, **params.engine.model_dump()),
-            format=make_policy_format(params.format, load_tokenizer(folder), system=params.system),
+            engine=make_engine_of(author, threads=io.cpus),
+            format=make_policy_format(
+                params.format, load_tokenizer(author.folder), system=params.system
+            ),
             params=sampling,
         )
 
     def _judge(self, io: StageIO) -> JudgeSide:
-        from rprm.engines.factory import make_engine
         from rprm.engines.tokenizers import load_tokenizer
 
         params = self.params
-        folder = given_model(io, params.judge, params.judge_engine, role="judge").folder
+        judge = given_model(io, params.judge, params.judge_engine, role="judge")
         sampling = SamplingParams(
             temperature=params.critique_temperature,
             top_p=params.critique_top_p,
             max_tokens=params.critique_max_tokens,
         )
         return JudgeSide(
-            engine=make_engine(folder, threads=io.cpus, **params.judge_engine.model_dump()),
-            renderer=Renderer(load_template(params.template), load_tokenizer(folder)),
+            engine=make_engine_of(judge, threads=io.cpus),
+            renderer=Renderer(load_template(params.template), load_tokenizer(judge.folder)),
             params=JudgeParams(
                 num_critiques=params.num_critiques, sampling=sampling, seed=params.seed
             ),

@@ -1,6 +1,6 @@
 """Let a teacher critique every labelled step.  The teacher never sees the label.
 
-Reads    solutions (rows), labelled
+Reads    solutions (rows), labelled; teacher, a training artifact, unless it is a param
 Writes   one row per case, critiques nested
 Facts    cases, critiques, unparsed, critique_tokens
 """
@@ -15,7 +15,7 @@ import pyarrow as pa
 from rprm.models import model_digest
 from rprm.prompting import Renderer, load_template
 from rprm.stages.critiquing import PRELOAD, Writer, critique_rows, model_writer
-from rprm.stages.given import named_model
+from rprm.stages.given import given_model
 from rprm.stages.io import StageIO
 from rprm.stages.params import Critiquing
 
@@ -26,11 +26,12 @@ class Seed:
     kind: ClassVar[str] = "map"
     version: ClassVar[str] = "1"
     preload: ClassVar[tuple[str, ...]] = PRELOAD
+    served_roles: ClassVar[tuple[str, ...]] = ("teacher",)
 
     class Params(Critiquing):
-        teacher: str
+        teacher: str | None = None
         """"scripted-teacher" (the small world's script, not a model), a model folder, a Hub id,
-        or recorded:FILE."""
+        or recorded:FILE; None: the input `teacher`."""
         num_critiques: int = 4
         """The paper draws four analyses of each case."""
 
@@ -39,7 +40,7 @@ class Seed:
 
     def digests(self) -> Mapping[str, str]:
         digests = {"template": load_template(self.params.template).sha256}
-        if self.params.teacher != SCRIPTED:
+        if self.params.teacher not in (None, SCRIPTED):
             digests["teacher"] = model_digest(self.params.teacher)
         return digests
 
@@ -47,10 +48,9 @@ class Seed:
         return critique_rows(io, rows, self._teacher(io), self.params)
 
     def _teacher(self, io: StageIO) -> Writer:
-        name = self.params.teacher
-        if name != SCRIPTED:
-            teacher = named_model(name, self.params.engine)
-            return model_writer(teacher.folder, name, self.params, io)
+        if self.params.teacher != SCRIPTED:
+            teacher = given_model(io, self.params.teacher, self.params.engine, role="teacher")
+            return model_writer(teacher, self.params, io)
         from rprm.data.chain_tokenizer import chain_tokenizer
         from rprm.engines.scripted_teacher import ScriptedTeacher
 

@@ -24,7 +24,7 @@ from rprm.models import model_digest
 from rprm.policy import SYSTEM_PROMPT, FormatName, PolicyFormat, make_policy_format
 from rprm.schema import MathProblem
 from rprm.stages.critiquing import PRELOAD
-from rprm.stages.given import given_model
+from rprm.stages.given import given_model, make_engine_of
 from rprm.stages.io import StageIO
 from rprm.stages.params import EngineSizes, StageParams
 
@@ -43,6 +43,7 @@ class Solve:
     kind: ClassVar[str] = "map"
     version: ClassVar[str] = "1"
     preload: ClassVar[tuple[str, ...]] = PRELOAD
+    served_roles: ClassVar[tuple[str, ...]] = ("model",)
 
     class Params(StageParams):
         model: str | None = None
@@ -90,13 +91,12 @@ class Solve:
         io.progress(len(problems), len(problems), "problems")
 
     def _author(self, io: StageIO) -> Author:
-        from rprm.engines.factory import make_engine
         from rprm.engines.tokenizers import load_tokenizer
 
         params = self.params
         model = given_model(io, params.model, params.engine)
         fmt = make_policy_format(params.format, load_tokenizer(model.folder), system=params.system)
-        engine = make_engine(model.folder, threads=io.cpus, **params.engine.model_dump())
+        engine = make_engine_of(model, threads=io.cpus)
         return Author(engine=engine, name=model.name, fmt=fmt)
 
     def _attempts(

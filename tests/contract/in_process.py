@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jobs.backends.base import Served
 from jobs.backends.fake import FakeBackend
 from jobs.plan.graph import expand
-from jobs.runtime.controller import Controller, Outcome
+from jobs.runtime.campaign_fleets import NoFleets
+from jobs.runtime.controller import Controller, Outcome, Site
 from jobs.runtime.events import EventLog
 from jobs.runtime.resolving import Resolved, resolve
 from jobs.runtime.views import SealedView
@@ -35,8 +38,26 @@ class Ran:
         return self.view(node).table().to_pylist()
 
 
-def run_in_process(text: str, folder: Path, *, store: ObjectStore | None = None) -> Ran:
-    """Run the campaign in `text` to its end; raises what a person would see on a bad one."""
+class Elsewhere(NoFleets):
+    """Fleets that a test runs itself: by instance, where they are."""
+
+    def __init__(self, served: Mapping[str, Served]) -> None:
+        self._served = served
+
+    def served(self, stage: Resolved) -> Mapping[str, Served]:
+        return {role: self._served[by.instance] for role, by in stage.fleets.items()}
+
+
+def run_in_process(
+    text: str,
+    folder: Path,
+    *,
+    store: ObjectStore | None = None,
+    served: Mapping[str, Served] | None = None,
+) -> Ran:
+    """Run the campaign in `text` to its end; raises what a person would see on a bad one.
+
+    `served`: instance of a fleet to where its model is served."""
     campaign = parse_campaign(text, source="test")
     stages = resolve(expand(campaign))
     store = store or open_store(f"memory://{uuid.uuid4().hex}")
@@ -45,8 +66,7 @@ def run_in_process(text: str, folder: Path, *, store: ObjectStore | None = None)
         campaign=campaign.name,
         stages=stages,
         store=store,
-        store_options={},
-        backend=FakeBackend(work),
+        site=Site(backend=FakeBackend(work), fleets=Elsewhere(served or {})),
         events=events,
     )
     outcome = controller.run()

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from jobs.plan.fingerprint import address
+from jobs.plan.fingerprint import address, fleet_digest
 from jobs.plan.graph import Node
 from jobs.plan.retry import RetryPolicy
+from jobs.spec.campaign import Fleet
 from jobs.spec.resources import Resources
 
 NODE = Node(
@@ -93,3 +94,42 @@ def test_a_long_stage_name_still_makes_a_short_address() -> None:
 def test_a_param_that_is_no_json_is_refused() -> None:
     with pytest.raises(ValueError, match="JSON"):
         of(params={"x": float("nan")})
+
+
+def served(**fields: Any) -> str:
+    engine = {"max_num_seqs": 64, "dtype": "float32", "seed": 1, **fields.pop("engine", {})}
+    fleet = {"name": "judge", "role": "judge", "model": "org/name", "engine": engine, **fields}
+    return fleet_digest(Fleet.model_validate(fleet))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        served(engine={"dtype": "bfloat16"}),
+        served(engine={"enforce_eager": True}),  # another kernel, other roundings
+        served(engine={"quantization": "fp8"}),
+        served(url="http://judge:8000"),
+        served(engine={"seed": "1"}),
+    ],
+)
+def test_servers_that_could_answer_otherwise_have_another_digest(other: str) -> None:
+    assert other != served()
+
+
+def test_servers_at_another_address_are_others() -> None:
+    assert served(url="http://judge:8000") != served(url="http://judge:8001")
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        served(engine={"max_num_seqs": 8, "gpu_memory_utilization": 0.5}),
+        served(engine={"max_num_batched_tokens": 4096, "api_server_count": 2}),
+        served(minReplicas=2, maxReplicas=8, resources={"cpus": 8, "gpus": 1}),
+        served(idleTimeout="1h", startDeadline="1h", drainDeadline="1h"),
+        served(name="other", role="policy"),
+        served(model="org/other"),  # the model is a param or an input of who calls it
+    ],
+)
+def test_how_many_and_how_fast_servers_are_leaves_their_digest(same: str) -> None:
+    assert same == served()

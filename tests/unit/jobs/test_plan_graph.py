@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -284,3 +285,65 @@ def test_any_graph_is_ordered_complete_and_consistent(stages: list[dict[str, Any
         assert len(mine) == 2 ** len(axes), "the full product"
         assert stage["sweep"].keys() <= axes
     assert names(graph_of(*stages)) == names(graph)
+
+
+JUDGE = {"name": "judge", "role": "judge", "model": {"stage": "sft", "where": {"rows": 500}}}
+CALLING = {"name": "judged", "fleets": {"model": "judge"}}
+CARRIED = {"inputs": {"model": {"carry": "model"}}}
+
+
+AXES = st.dictionaries(
+    st.sampled_from(["rows", "seed", "lr"]), st.sampled_from([(1, 2), (3,)]), max_size=3
+)
+
+
+@given(model=AXES, pinned=st.sets(st.sampled_from(["rows", "seed", "lr"])), cases=AXES)
+@settings(max_examples=50, deadline=None)
+def test_a_stage_reads_the_model_of_its_fleet_as_if_it_said_so(
+    model: dict[str, Any], pinned: set[str], cases: dict[str, Any]
+) -> None:
+    where = {axis: model[axis][0] for axis in sorted(pinned & model.keys())}
+    free = {axis: values for axis, values in cases.items() if axis not in model}
+    read = {"stage": "sft", "where": where}
+    made = [{"name": "sft", "sweep": model}, {"name": "world", "sweep": free}]
+    said = {"name": "bench", "inputs": {"cases": "world", "model": read}}
+    calls = {"name": "bench", "inputs": {"cases": "world"}, "fleets": {"model": "judge"}}
+    graph = graph_of(*made, calls, fleets=[{**JUDGE, "model": read}])
+    assert [replace(node, fleets={}) for node in graph.nodes] == list(graph_of(*made, said).nodes)
+    assert graph.nodes[-1].fleets == {"model": "judge"}
+
+
+def test_a_fleet_of_a_swept_stage_spreads_its_axes_to_those_who_call_it() -> None:
+    graph = graph_of(
+        SFT,
+        {"name": "bench", "fleets": {"model": "judge"}},
+        fleets=[{**JUDGE, "model": {"stage": "sft"}}],
+    )
+    assert names(graph)[4:] == [name.replace("sft", "bench") for name in names(graph)[:4]]
+    assert graph.nodes[7].inputs == {"model": (names(graph)[3],)}
+
+
+def test_in_rounds_a_fleet_serves_the_model_of_the_round() -> None:
+    rounds = [{**ROUNDS[0], "stages": [*ROUNDS[0]["stages"], CALLING]}]
+    fleets = [{**JUDGE, "model": {"stage": "dpo"}}]
+    last = {"name": "last", "fleets": {"model": "judge"}}
+    graph = graph_of(SFT, last, rounds=rounds, fleets=fleets)
+    assert graph.node("judged@1[seed=2]").inputs == {"model": ("dpo@1[seed=2]",)}
+    assert graph.node("judged@2[seed=2]").inputs == {"model": ("dpo@2[seed=2]",)}
+    assert graph.node("last[seed=2]").inputs == {"model": ("dpo@2[seed=2]",)}
+
+
+def test_in_rounds_a_model_that_changes_is_not_that_of_a_fleet_that_does_not() -> None:
+    rounds = [{**ROUNDS[0], "stages": [*ROUNDS[0]["stages"], {**CALLING, **CARRIED}]}]
+    with pytest.raises(CampaignError, match="model is not the model that fleet 'judge' serves"):
+        graph_of(SFT, rounds=rounds, fleets=[JUDGE])
+
+
+def test_a_text_becomes_the_param_of_that_role() -> None:
+    graph = graph_of(
+        {"name": "sft"},  # of the same name, and yet not meant
+        {"name": "bench", "params": {"k": 1}, "fleets": {"model": "judge"}},
+        fleets=[{**JUDGE, "model": "sft"}],
+    )
+    assert graph.node("bench").params == {"k": 1, "model": "sft"}
+    assert graph.node("bench").inputs == {}

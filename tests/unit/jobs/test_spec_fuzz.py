@@ -24,11 +24,14 @@ metadata: {name: fuzz, labels: {a: b}}
 spec:
   store: {url: s3://bucket, options: {region: eu}}
   defaults: {timeout: 1h, errorBudget: 0.1}
-  fleets: [{name: judge, role: judge, model: m, maxReplicas: 2}]
+  fleets:
+    - {name: judge, role: judge, model: {stage: a, where: {k: 1}}, maxReplicas: 2, engine: {x_y: 1}}
+    - {name: gpt, role: teacher, model: m, url: "http://h:1", keyEnv: KEY}
   stages:
     - {name: a, run: "p:A", rowsPerShard: 5, params: {x: [1, "${k}"]}, sweep: {k: [1, 2]}}
     - {name: b, run: "p:B", inputs: {x: {stage: a, where: {k: 2}}, y: a}, over: x, shards: 2}
-    - {name: c, run: "p:C", kind: single, inputs: {all: {gather: [a, {stage: b}]}, z: d@1}}
+    - {name: c, run: "p:C", kind: single, inputs: {all: {gather: [a, {stage: b}]}, z: d@1},
+       fleets: {m: judge, t: gpt}}
   rounds:
     - name: r
       count: 2
@@ -46,12 +49,14 @@ VALUES: list[Any] = [
     None, True, False, 0, 1, -1, 10**12, 10**40, 1.5, 1e308, "", "a", "b", "d", "d@1", "d@2", "x",
     "${k}", "${round}", "x${k}", "1h", "2Gi", "map", "p:X", [], {}, [1], ["a"], [{}], {"a": 1},
     {"stage": "a"}, {"carry": "m"}, {"gather": ["a", "d"]}, {"k": 1}, {"k": [1, 2]}, {"k": [True]},
-    {"stage": "d", "where": {"round": 1}}, "s" * 300, "sécret", [[[[[[]]]]]],
+    {"stage": "d", "where": {"round": 1}}, {"m": "judge"}, "judge", "s" * 300,
+    "sécret", [[[[[[]]]]]],
 ]  # fmt: skip
 KEYS = [
     "name", "run", "kind", "params", "inputs", "over", "shards", "rowsPerShard", "sweep", "where",
     "resources", "retries", "errorBudget", "timeout", "stage", "gather", "carry", "start", "next",
     "count", "stages", "rounds", "nodes", "memory", "failed", "k", "x", "m", "", "a b", "${k}",
+    "fleets", "model", "engine", "url", "keyEnv", "role", "t",
 ]  # fmt: skip
 
 

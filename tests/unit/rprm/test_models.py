@@ -52,6 +52,12 @@ def test_the_digest_follows_the_weights(tmp_path: Path) -> None:
     assert model_digest("org/name") == "org/name"
 
 
+def test_a_checkpoint_of_a_store_pins_itself(tmp_path: Path) -> None:
+    name = "artifacts/dpo-1/checkpoints/0000000200"
+    make_model(tmp_path / name)
+    assert model_digest(name) == name
+
+
 @pytest.mark.parametrize(
     "inside",
     [
