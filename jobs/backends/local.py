@@ -33,7 +33,8 @@ class LocalBackend:
         grace_s: float = GRACE_S,
     ) -> None:
         self._entry = entry
-        self._slots = Slots(machine)
+        self.slots = Slots(machine)
+        """Shared with whatever else takes CPUs and GPUs of this machine."""
         self._logs = logs
         self._context = fork_context(preload)
         self._grace_s = grace_s
@@ -94,7 +95,7 @@ class LocalBackend:
                 self._enforce(attempt, now_s)
                 continue
             attempt.close()
-            self._slots.give_back(attempt.lease)
+            self.slots.give_back(attempt.lease)
             del self._attempts[name, shard]
             self._arrays[name].end(shard, code, timed_out=attempt.timed_out and code != 0)
 
@@ -112,7 +113,12 @@ class LocalBackend:
 
     def _start_one(self, array: Array) -> bool:
         work = array.work
-        lease = self._slots.take(cpus=work.cpus, gpus=work.gpus, processes=work.processes)
+        lease = self.slots.take(
+            cpus=work.cpus,
+            gpus=work.gpus,
+            processes=work.processes,
+            calls_fleet=work.calls_fleet,
+        )
         if lease is None:
             return False
         name = uuid.uuid4().hex[:8]
@@ -123,7 +129,7 @@ class LocalBackend:
         except (EOFError, OSError):  # the server was killed; a later start brings up another
             attempt.kill()
             attempt.close()
-            self._slots.give_back(lease)
+            self.slots.give_back(lease)
             array.end(shard, -signal.SIGKILL)
             return True
         self._attempts[work.name, shard] = attempt
@@ -137,7 +143,7 @@ class LocalBackend:
         return replace(task, log_path=str(path))
 
     def _refuse_what_never_fits(self, work: ArrayWork) -> None:
-        need, have = work.gpus * work.processes, self._slots.machine.gpus
+        need, have = work.gpus * work.processes, self.slots.machine.gpus
         if need > have:
             raise ConfigError(
                 f"stage {work.node!r} needs {need} GPUs and this machine has {have}.",

@@ -22,7 +22,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from jobs.backends.base import Entry, ShardTask
-from jobs.backends.slots import Lease
+from jobs.backends.slots import Lease, visible_devices
 from jobs.spec.exitcodes import DRAINED
 
 HELD_BACK = (signal.SIGINT, signal.SIGTERM)
@@ -143,7 +143,7 @@ def _main(entry: Entry, task: ShardTask) -> None:
         _redirect_output(Path(task.log_path))
     _watch(multiprocessing.parent_process())
     if task.gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(str(device) for device in task.gpus)
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible_devices(task.gpus, os.environ)
     if task.world_size > 1:
         os.environ |= _rendezvous(task)
     code = entry(task)

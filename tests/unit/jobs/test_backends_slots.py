@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from random import Random
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.backends.array import Array
 from jobs.backends.base import ArrayWork
 from jobs.backends.local import safe_name
-from jobs.backends.slots import Lease, Machine, Slots
+from jobs.backends.slots import Lease, Machine, Slots, visible_devices
 
 NEEDS = st.tuples(st.integers(1, 6), st.integers(0, 3), st.integers(1, 3), st.booleans())
 """(cpus, gpus, processes, give one back first)"""
@@ -36,6 +39,69 @@ def test_no_more_is_out_than_the_machine_has(
 def test_more_cpus_than_there_are_means_all_of_them(cpus: int, wanted: int) -> None:
     lease = Slots(Machine(cpus=cpus)).take(cpus=wanted, gpus=0)
     assert lease == Lease(cpus=min(cpus, wanted))
+
+
+WISHES = st.tuples(st.integers(1, 6), st.integers(0, 2), st.booleans(), st.booleans())
+"""(cpus, gpus, calls a fleet, squeeze)"""
+
+
+@given(st.integers(1, 8), st.integers(0, 4), st.lists(WISHES, max_size=30), st.randoms())
+def test_whatever_was_out_all_is_free_again_once_it_is_given_back(
+    cpus: int, gpus: int, wishes: list[tuple[int, int, bool, bool]], chance: Random
+) -> None:
+    slots = Slots(Machine(cpus=cpus, gpus=gpus))
+    taken = [
+        slots.take(cpus=want_cpus, gpus=want_gpus, calls_fleet=calls, squeeze=squeeze)
+        for want_cpus, want_gpus, calls, squeeze in wishes
+    ]
+    out = [lease for lease in taken if lease is not None]
+    assert sum(len(lease.gpus) for lease in out) <= gpus
+    chance.shuffle(out)
+    for lease in out:
+        slots.give_back(lease)
+    everything = slots.take(cpus=cpus, gpus=gpus)
+    assert everything == Lease(cpus=cpus, gpus=tuple(range(gpus)))
+    callers = [slots.take(cpus=1, gpus=0, calls_fleet=True) for _ in range(cpus + 1)]
+    assert [lease is not None for lease in callers] == [True] * cpus + [False]
+
+
+def test_who_calls_a_fleet_leaves_the_cpus_to_it() -> None:
+    slots = Slots(Machine(cpus=2))
+    calling = slots.take(cpus=2, gpus=0, calls_fleet=True)
+    assert calling == Lease(cpus=2, callers=1), "for its threads it still may have them"
+    assert slots.take(cpus=2, gpus=0) is not None
+    assert slots.take(cpus=1, gpus=0, calls_fleet=True) is not None
+    assert slots.take(cpus=1, gpus=0, calls_fleet=True) is None
+
+
+def test_what_was_squeezed_in_is_counted() -> None:
+    slots = Slots(Machine(cpus=2))
+    first = slots.take(cpus=2, gpus=0)
+    assert first is not None
+    squeezed = slots.take(cpus=1, gpus=0, squeeze=True)
+    assert squeezed == Lease(cpus=1)
+    slots.give_back(first)
+    assert slots.take(cpus=2, gpus=0) is None
+    assert slots.take(cpus=1, gpus=0) is not None
+
+
+def test_gpus_are_never_squeezed() -> None:
+    slots = Slots(Machine(cpus=1, gpus=1))
+    assert slots.take(cpus=1, gpus=2, squeeze=True) is None
+
+
+@pytest.mark.parametrize(
+    ("environ", "devices"),
+    [
+        ({}, "0,2"),  # all of the machine's GPUs are ours
+        ({"CUDA_VISIBLE_DEVICES": "4,5,6"}, "4,6"),  # some are
+        ({"CUDA_VISIBLE_DEVICES": "GPU-a, GPU-b, GPU-c"}, "GPU-a,GPU-c"),  # by name
+    ],
+)
+def test_leased_gpus_are_those_that_the_controller_was_given(
+    environ: dict[str, str], devices: str
+) -> None:
+    assert visible_devices((0, 2), environ) == devices
 
 
 def work(*shards: int, delay_s: float = 0.0) -> ArrayWork:
