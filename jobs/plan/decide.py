@@ -55,6 +55,10 @@ class StageState:
     """Shards in the backend's hands, queued ones among them; True for all that are not done."""
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     cancelled: bool = False
+    held: str = ""
+    """Why no further shards may be handed out for now; empty when nothing speaks against it."""
+    blocked: str = ""
+    """Why none ever may: the stage fails."""
 
 
 def decide(stages: Sequence[StageState], *, draining: bool) -> list[Action]:
@@ -116,12 +120,14 @@ def _advance(state: StageState, num_shards: int, *, draining: bool) -> Action:
     if is_complete:
         return Seal(stage=state.name, reason=f"all {_shards(num_shards)} committed")
     judged = _judge(state)
-    if problem := _hopeless(state, judged):
+    if problem := state.blocked or _hopeless(state, judged):
         return Fail(stage=state.name, reason=problem)
     missing = _missing(state, num_shards, judged.stopped)
     if missing and draining:
         reason = f"draining: {_shards(len(missing))} left for the next run"
         return Wait(stage=state.name, reason=reason)
+    if missing and state.held:
+        return Wait(stage=state.name, reason=f"waits for {state.held}")
     if missing:
         reason = _submit_reason(num_shards, missing, judged)
         return Submit(stage=state.name, reason=reason, shards=missing, failures=judged.again)

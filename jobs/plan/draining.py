@@ -88,13 +88,12 @@ def _most_at_work(replica: Replica) -> tuple[int, str]:
 
 
 def _why_removed(replica: Replica, spec: Spec, now: float, settle_s: float) -> str:
-    """Empty while it has to stay.  Where no stage runs, `settle_s` is 0 and any load will do:
-    nobody is left who could send."""
+    """Empty while it has to stay.  Where no stage runs, `settle_s` is 0: nobody is left who could
+    send.  What was said before the mark says nothing: a stage may have run in between."""
     load, drained_s = replica.load, now - replica.since
     if replica.start_s is None:
         return "was never ready, so nobody calls it"
-    is_new = settle_s == 0 or (load is not None and load.at >= replica.since + settle_s)
-    if load is not None and load.in_flight == 0 and is_new:
+    if load is not None and load.in_flight == 0 and load.at >= replica.since + settle_s:
         return f"drained after {drained_s:.0f} s"
     if drained_s >= spec.drain_deadline_s:
         left = "an unknown number of" if load is None else str(load.in_flight)

@@ -16,19 +16,23 @@ from typing import Any
 from jobs.backends.base import ArrayStatus, ArrayWork, Backend, FailedAttempt
 from jobs.plan import actions as decisions
 from jobs.plan.actions import Action
-from jobs.plan.decide import StageState, decide
+from jobs.plan.decide import decide
 from jobs.plan.retry import Retry, RetryPolicy, after
 from jobs.plan.shards import ShardPlan
+from jobs.runtime.campaign_fleets import FleetKeeping, NoFleets
 from jobs.runtime.events import EventLog
 from jobs.runtime.observing import Observer
 from jobs.runtime.patience import TRIES, Patience
 from jobs.runtime.resolving import Resolved
+from jobs.runtime.snapshots import Outcome, Snapshot
 from jobs.runtime.spec import spec_of
 from jobs.spec.errors import StoreError
 from jobs.store import layout
 from jobs.store.artifacts import Artifact
 from jobs.store.objects import ObjectStore
 from jobs.store.records import Damaged
+
+__all__ = ["Controller", "Outcome", "Site", "Snapshot"]
 
 TICK_S = 0.2
 """Shortest pause between two looks at the store, unless something ended."""
@@ -42,36 +46,16 @@ LOOKING = "the store"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Snapshot:
-    """One tick, for whoever shows it."""
+class Site:
+    """Where work runs, and how workers there reach the store."""
 
-    states: Sequence[StageState] = ()
-    actions: Sequence[Action] = ()
-    work: Mapping[str, ArrayStatus] = field(default_factory=dict)
-    outcomes: Mapping[str, str] = field(default_factory=dict)
-    """Final word per finished stage: sealed, reused, failed or skipped."""
-    plans: Mapping[str, ShardPlan] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """How the campaign ended."""
-
-    stages: Mapping[str, str]
-    drained: bool
-    reasons: Mapping[str, str] = field(default_factory=dict)
-    """Why a stage failed or was skipped."""
-    problem: str = ""
-    """Why the controller gave up, if it did."""
-
-    @property
-    def succeeded(self) -> bool:
-        stopped = self.drained or self.problem
-        return not stopped and all(word in {"sealed", "reused"} for word in self.stages.values())
+    backend: Backend
+    fleets: FleetKeeping = field(default_factory=NoFleets)
+    store_options: Mapping[str, str] = field(default_factory=dict)
 
 
 class Controller:
-    """One campaign on one backend."""
+    """One campaign at one site."""
 
     def __init__(
         self,
@@ -79,16 +63,15 @@ class Controller:
         campaign: str,
         stages: Sequence[Resolved],
         store: ObjectStore,
-        store_options: Mapping[str, str],
-        backend: Backend,
+        site: Site,
         events: EventLog,
     ) -> None:
         self._campaign = campaign
         self._stages = {stage.node.name: stage for stage in stages}
         self._names = {stage.address: stage.node.name for stage in reversed(stages)}
         self._store = store
-        self._store_options = store_options
-        self._backend = backend
+        self._store_options = site.store_options
+        self._backend, self._fleets = site.backend, site.fleets
         self._events = events
         self.observer = Observer(store, stages)
         self._patience = Patience()
@@ -134,7 +117,13 @@ class Controller:
             self._events.add("cancel_requested")
             self.drain()
         self._record_failures(work)
-        states = self.observer.observe(work)
+        states = self._fleets.look(
+            self.observer.observe(work),
+            work,
+            self.observer.plans,
+            self._words.keys(),
+            draining=self.draining,
+        )
         self._patience.went_well(LOOKING)
         actions = decide(states, draining=self.draining)
         for action in actions:
@@ -145,6 +134,7 @@ class Controller:
             work=work,
             outcomes=dict(self._words),
             plans=self.observer.plans,
+            told=self._fleets.told,
         )
 
     def _rest(self, snapshot: Snapshot, watch: Callable[[Snapshot], None], spent_s: float) -> None:
@@ -252,6 +242,7 @@ class Controller:
             gpus=node.resources.gpus,
             processes=node.resources.processes_per_node if stage.entry.kind == "gang" else 1,
             timeout_s=node.timeout_s,
+            served=self._fleets.served(stage),
         )
 
     def _word(self, action: Action, word: str) -> None:

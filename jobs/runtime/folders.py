@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
+
 from jobs.backends.local import safe_name
 
 WORK = Path(".rprm")
@@ -30,6 +32,11 @@ class RunFolder:
         return self.fleets / "state.json"
 
     @property
+    def metrics(self) -> Path:
+        """Of the workers, while somebody asks for them; see `jobs.runtime.worker_metrics`."""
+        return self.path / "metrics"
+
+    @property
     def logs(self) -> Path:
         return self.path / "logs"
 
@@ -40,3 +47,8 @@ class RunFolder:
 
 def run_folder(campaign: str) -> RunFolder:
     return RunFolder(path=WORK / "runs" / campaign)
+
+
+def cache_folder() -> Path:
+    """Where copies of a remote store's artifacts are kept on this machine."""
+    return platformdirs.user_cache_path("rprm") / "inputs"

@@ -11,9 +11,16 @@ from typing import Any
 
 from jobs.backends.base import Backend, ShardTask
 from jobs.backends.local import LocalBackend
+from jobs.backends.local_replicas import LocalReplicas
 from jobs.backends.slots import Machine
-from jobs.runtime.controller import Controller, Outcome, Snapshot
+from jobs.fleet.fleets import Fleets
+from jobs.fleet.keeper import Tell
+from jobs.fleet.probing import Prober
+from jobs.fleet.sources import python_with_vllm
+from jobs.runtime.campaign_fleets import CampaignFleets, FleetKeeping, NoFleets, Place
+from jobs.runtime.controller import Controller, Outcome, Site, Snapshot
 from jobs.runtime.events import Event, EventLog
+from jobs.runtime.folders import cache_folder
 from jobs.runtime.live import View
 from jobs.runtime.session import Session
 from jobs.runtime.tracking_loop import TrackingLoop
@@ -97,8 +104,39 @@ def local_backend(session: Session, machine: Machine) -> LocalBackend:
     )
 
 
+def local_fleets(session: Session, backend: LocalBackend, tell: Tell) -> FleetKeeping:
+    """Replicas on this machine, beside the workers.  Raises ConfigError where they are needed and
+    no vLLM is known."""
+    callers = [stage for stage in session.stages if stage.fleets]
+    if not callers:
+        return NoFleets()
+    starts = any(
+        by.fleet.url is None
+        for stage in callers
+        for by in stage.fleets.values()
+        if session.observer.seal(stage.node.name) is None
+    )
+    folder = session.folder
+    host = LocalReplicas(slots=backend.slots, logs=folder.fleets / "logs")
+    return CampaignFleets(
+        session.stages,
+        store=session.store,
+        fleets=Fleets(host=host, prober=Prober(), told=folder.told, tell=tell),
+        place=Place(
+            python=python_with_vllm() if starts else "",
+            folder=folder.fleets,
+            cache=cache_folder(),
+        ),
+    )
+
+
 def run_campaign(
-    session: Session, *, backend: Backend, make_view: Callable[[Controller], View], uri: str
+    session: Session,
+    *,
+    backend: Backend,
+    make_fleets: Callable[[Tell], FleetKeeping],
+    make_view: Callable[[Controller], View],
+    uri: str,
 ) -> Result:
     """Run to the end or to a drain.  Signals are handled while it runs."""
     views: list[View] = []
@@ -109,12 +147,12 @@ def run_campaign(
 
     events = EventLog(session.folder.events, listeners=(show,))
     session.store.delete([layout.cancel_key(session.name)])  # a cancel ends one run, not the next
+    fleets = make_fleets(events.add)
     controller = Controller(
         campaign=session.name,
         stages=session.stages,
         store=session.store,
-        store_options=session.store_options,
-        backend=backend,
+        site=Site(backend=backend, fleets=fleets, store_options=session.store_options),
         events=events,
     )
     views.append(make_view(controller))
@@ -132,6 +170,7 @@ def run_campaign(
         outcome = controller.run(watch)
     finally:
         backend.close()
+        fleets.close()  # after the workers, who call them
         views[0].close()
         stops.restore()
     if uri != "none" and history.runs():

@@ -15,13 +15,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import pyarrow as pa
 import structlog
 
 from jobs.backends.base import ShardTask
 from jobs.plan.retry import cause_of
 from jobs.runtime.entrypoints import EntryPoint, load
+from jobs.runtime.folders import cache_folder
 from jobs.runtime.logs import configure_logging
 from jobs.runtime.rows import rows_of_shard
 from jobs.runtime.stage_io import AttemptIO, Place
@@ -112,11 +112,6 @@ def _run(task: ShardTask, store: ObjectStore, leave: LeaveRequest) -> None:
         )
         record = commit_output(artifact, task.shard, task.attempt, output)
     log.info("shard_committed", rows=record.rows, errors=record.errors, winner=record.attempt)
-
-
-def cache_folder() -> Path:
-    """Where copies of remote inputs are kept between attempts."""
-    return platformdirs.user_cache_path("rprm") / "inputs"
 
 
 def _results(

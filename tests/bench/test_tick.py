@@ -15,7 +15,7 @@ import pytest
 from jobs.backends.array import Array
 from jobs.backends.base import ArrayStatus, ArrayWork
 from jobs.plan.graph import expand
-from jobs.runtime.controller import Controller
+from jobs.runtime.controller import Controller, Site
 from jobs.runtime.events import EventLog
 from jobs.runtime.resolving import resolve
 from jobs.spec.loading import parse_campaign
@@ -96,8 +96,7 @@ def test_a_tick_costs_little_more_than_one_listing(tmp_path: Path) -> None:
             campaign="wide",
             stages=stages,
             store=store,
-            store_options={},
-            backend=Holding(),
+            site=Site(backend=Holding()),
             events=log,
         )
         first_s = seconds_once(controller.tick)

@@ -10,7 +10,7 @@ from typing import Any
 from jobs.backends.base import Backend
 from jobs.backends.fake import FakeBackend
 from jobs.plan.graph import expand
-from jobs.runtime.controller import Controller, Outcome
+from jobs.runtime.controller import Controller, Outcome, Site
 from jobs.runtime.events import Event, EventLog
 from jobs.runtime.folders import RunFolder
 from jobs.runtime.resolving import resolve
@@ -75,8 +75,7 @@ class World:
             campaign=self.session.name,
             stages=self.session.stages,
             store=self.store,
-            store_options={},
-            backend=backend,
+            site=Site(backend=backend),
             events=self.log,
         )
 

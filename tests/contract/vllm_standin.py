@@ -77,6 +77,7 @@ class VllmStandin:
         script: Script | None = None,
         key: str | None = None,
         dies_after: int | None = None,
+        port: int = 0,
     ) -> None:
         self.model = model
         self.max_model_len = max_model_len
@@ -101,7 +102,8 @@ class VllmStandin:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._ready = threading.Event()
-        self._port = 0
+        self._port = port
+        """0: any that is free."""
 
     @property
     def url(self) -> str:
@@ -160,7 +162,7 @@ class VllmStandin:
             keepalive_timeout=120,
         )
         await runner.setup()
-        self._site = web.TCPSite(runner, "127.0.0.1", 0)
+        self._site = web.TCPSite(runner, "127.0.0.1", self._port)
         await self._site.start()
         self._server = runner.server
         self._port = runner.addresses[0][1]

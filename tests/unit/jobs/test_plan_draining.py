@@ -57,13 +57,15 @@ def test_an_old_load_does_not_prove_that_it_is_empty() -> None:
     assert plan([before], 0, SPEC, 31.0) == []
 
 
-def test_without_a_stage_nobody_can_send_and_any_load_will_do() -> None:
-    before = replica("a", Phase.DRAINING, 0, since=10.0, at=5.0)
-    nobody = Observed(replicas=(before,), demands=())
-    assert names(changes(nobody, 0, SPEC, 31.0), Remove) == ["a"]
-    assert changes(replace(nobody, demands=None), 0, SPEC, 31.0) == []
-    busy = replace(nobody, replicas=(replica("a", Phase.DRAINING, 2, since=10.0, at=5.0),))
-    assert changes(busy, 0, SPEC, 31.0) == []
+def test_without_a_stage_nobody_can_send_and_the_first_load_after_the_mark_will_do() -> None:
+    before = replica("a", Phase.DRAINING, 0, since=10.0, at=9.0)
+    assert changes(Observed(replicas=(before,), demands=()), 0, SPEC, 12.0) == []
+    after = replica("a", Phase.DRAINING, 0, since=10.0, at=10.0)
+    nobody = Observed(replicas=(after,), demands=())
+    assert names(changes(nobody, 0, SPEC, 12.0), Remove) == ["a"]
+    assert changes(replace(nobody, demands=None), 0, SPEC, 12.0) == []
+    busy = replace(nobody, replicas=(replica("a", Phase.DRAINING, 2, since=10.0, at=10.0),))
+    assert changes(busy, 0, SPEC, 12.0) == []
 
 
 def test_a_draining_replica_goes_at_its_deadline_whatever_it_has() -> None:
