@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup quickstart claims dev test s3-server browser check lint types imports bench locks clean
+.PHONY: help setup quickstart claims fleet serve dev test s3-server browser check lint types imports bench bench-fleets locks clean
 
 # Without compiled files every worker would parse thousands of modules again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -22,6 +22,12 @@ quickstart: setup  ## Run the whole method on a small world and write a report
 
 claims: setup  ## Run the campaign behind the result table; takes much longer than quickstart
 	$(JOBS) run rprm/campaigns/claims.yaml
+
+serve:  ## Install vLLM into .venv-serve: the CPU build where no NVIDIA driver answers
+	locks/install.sh $$(nvidia-smi --list-gpus >/dev/null 2>&1 && echo serve || echo serve-cpu)
+
+fleet: setup serve  ## Run the quickstart's campaign through real vLLM replicas on this machine
+	$(JOBS) run rprm/campaigns/fleet.yaml
 
 dev: .venv/.dev-installed  ## Install what development needs into .venv
 
@@ -49,11 +55,15 @@ imports: dev  ## Check that imports only point down
 bench: dev  ## Measure against named peers and budgets
 	$(BIN)/pytest tests/bench -s $(PYTEST_ARGS)
 
+bench-fleets: dev  ## Measure judge fleets and print the table of tests/bench/README.md
+	$(BIN)/pytest tests/bench $(PYTEST_ARGS) -k "test_vllm_throughput or test_two_pass or \
+	  test_client_cpu or test_prefix_routing or test_autoscaler"
+
 locks: setup  ## Compile the locks again (LOCK_ARGS=--upgrade takes newer versions)
 	locks/compile.sh $(LOCK_ARGS)
 
 clean:  ## Remove environments and caches; keeps .rprm, where results are
-	rm -rf .venv .venv-uv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-uv .venv-serve .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find jobs rprm tests -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.run-installed: locks/run.txt $(INSTALLER)

@@ -2,6 +2,7 @@
 # Write the locks from pyproject.toml and tools.in.  Arguments go to uv, such as --upgrade.
 #
 # dev.txt comes first and binds run.txt, so that development tests the versions that users get.
+# serve.txt and serve-cpu.txt are environments of their own, with vLLM and nothing of ours.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -16,3 +17,6 @@ compile() {
 compile locks/tools.in --output-file locks/tools.txt "$@"
 compile pyproject.toml --extra train --extra dev --output-file locks/dev.txt "$@"
 compile pyproject.toml --extra train --constraints locks/dev.txt --output-file locks/run.txt "$@"
+compile locks/serve.in --output-file locks/serve.txt "$@"
+compile locks/serve-cpu.in --override locks/serve-cpu-overrides.txt \
+    --output-file locks/serve-cpu.txt "$@"

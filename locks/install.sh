@@ -1,11 +1,16 @@
 #!/bin/sh
-# Make .venv hold what a lock says, and this checkout, editable.  Usage: locks/install.sh run|dev
+# Make .venv hold what a lock says, and this checkout, editable: locks/install.sh run|dev
+# Make .venv-serve hold vLLM alone: locks/install.sh serve|serve-cpu
 #
 # Safe to repeat: what is there already is kept.  RPRM_PYTHON names the interpreter to use; without it
 # the first Python >= 3.11 in PATH is taken.
 set -eu
 
-lock=${1:?"usage: locks/install.sh run|dev"}
+lock=${1:?"usage: locks/install.sh run|dev|serve|serve-cpu"}
+case $lock in
+    serve*) venv=.venv-serve ;;
+    *) venv=.venv ;;
+esac
 cd "$(dirname "$0")/.."
 
 stop() {
@@ -49,12 +54,16 @@ find_uv() {
 
 python=$(find_python)
 uv=$(find_uv)
-if ! new_enough .venv/bin/python; then
-    "$uv" venv --quiet --clear --python "$python" .venv
+if ! new_enough "$venv/bin/python"; then
+    "$uv" venv --quiet --clear --python "$python" "$venv"
 fi
-echo "setup: installing locks/$lock.txt into .venv (the first time this downloads some gigabytes)"
+echo "setup: installing locks/$lock.txt into $venv (the first time this downloads some gigabytes)"
 install() {
-    "$uv" pip install --python .venv/bin/python "$@"
+    "$uv" pip install --python "$venv/bin/python" "$@"
 }
-install --require-hashes -r "locks/$lock.txt"
-install --quiet --no-deps --build-constraints locks/tools.txt --editable .
+if [ "$venv" = .venv-serve ]; then
+    install --require-hashes --no-deps -r "locks/$lock.txt"  # the lock is whole, and overrides some
+else
+    install --require-hashes -r "locks/$lock.txt"
+    install --quiet --no-deps --build-constraints locks/tools.txt --editable .
+fi
