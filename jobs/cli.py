@@ -14,17 +14,20 @@ from rich.console import Console
 
 from jobs.backends.base import ShardTask
 from jobs.backends.slots import Machine, this_machine
+from jobs.options import CampaignFile, StageName, StoreUrl, console_of_stdout
 from jobs.runtime import showing
 from jobs.runtime.cleaning import collect_garbage
 from jobs.runtime.controller import Controller
+from jobs.runtime.exporting import exporting
 from jobs.runtime.live import JsonView, TableView, View
 from jobs.runtime.retrying import request_cancel, retry_errors, retry_failures
-from jobs.runtime.running import local_backend, run_campaign, start_worker
+from jobs.runtime.running import local_backend, local_fleets, run_campaign, start_worker
 from jobs.runtime.session import open_session
 from jobs.runtime.tailing import event_lines, worker_lines
 from jobs.spec.campaign import campaign_schema
 from jobs.spec.exitcodes import DRAINED, FAILED
 from jobs.store.objects import open_store
+from jobs.top_cli import top
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,33 +40,16 @@ app = typer.Typer(
 
     * `jobs plan campaign.yaml` shows what would run, what is reused, and why.
     * `jobs run campaign.yaml` runs it; the same command goes on after any interruption.
+    * `jobs top campaign.yaml` shows from another terminal what it does now.
     * `jobs explain campaign.yaml STAGE` says why a stage waits or failed, and what to do.
 
     Exit codes: 0 done · 1 a stage failed · 64 bad configuration · 75 stopped, run again to go on.
     """,
 )
 
-PIPE_WIDTH = 200
-
-CampaignFile = Annotated[
-    Path, typer.Argument(metavar="CAMPAIGN", help="The campaign's YAML file.", show_default=False)
-]
-StoreUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--store",
-        envvar="RPRM_STORE",
-        help="Object store instead of the campaign's: a folder, s3://…, gs://…, az://….",
-    ),
-]
-StageName = Annotated[
-    str | None,
-    typer.Argument(metavar="[STAGE]", help="A stage's name; all when left out."),
-]
-
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913 - one for each option
     campaign: CampaignFile,
     store: StoreUrl = None,
     tracking: Annotated[
@@ -76,6 +62,15 @@ def run(
     json_lines: Annotated[
         bool, typer.Option("--json", help="Events as JSON lines, also on a terminal.")
     ] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Serve /metrics to Prometheus here; 0 finds a free port."
+        ),
+    ] = None,
+    metrics_host: Annotated[
+        str, typer.Option(help="The address to serve it at; by default this machine alone asks.")
+    ] = "127.0.0.1",
 ) -> None:
     """Run a campaign to its end.  What is done is kept; the same command goes on after a stop.
 
@@ -84,7 +79,7 @@ def run(
     session = open_session(campaign, store=store)
     found = this_machine()
     machine = Machine(cpus=cpus or found.cpus, gpus=found.gpus)
-    console = _console()
+    console = console_of_stdout()
 
     def make_view(controller: Controller) -> View:
         if json_lines or not console.is_terminal:
@@ -92,13 +87,16 @@ def run(
         title = f"campaign {session.name} on {machine.cpus} CPUs"
         return TableView(console, progress=controller.observer.progress, title=title)
 
-    result = run_campaign(
-        session,
-        backend=local_backend(session, machine),
-        make_view=make_view,
-        uri=tracking or session.campaign.spec.tracking.uri,
-    )
     report = Console(stderr=json_lines or not console.is_terminal)
+    with exporting(session.folder, host=metrics_host, port=metrics_port, say=report.out) as through:
+        backend = local_backend(session, machine)
+        result = run_campaign(
+            session,
+            backend=backend,
+            make_fleets=lambda tell: local_fleets(session, backend, tell),
+            make_view=lambda controller: through(make_view(controller)),
+            uri=tracking or session.campaign.spec.tracking.uri,
+        )
     showing.print_result(report, session, result, campaign)
     if result.outcome.drained:
         raise typer.Exit(DRAINED)
@@ -117,7 +115,7 @@ def plan(
     if as_json:
         print(json.dumps([showing.as_dict(row) for row in rows]))
     else:
-        showing.print_plan(_console(), rows)
+        showing.print_plan(console_of_stdout(), rows)
 
 
 @app.command()
@@ -126,20 +124,26 @@ def status(
     store: StoreUrl = None,
     as_json: Annotated[bool, typer.Option("--json", help="One object on stdout.")] = False,
 ) -> None:
-    """Show how far every stage is, with its failed shards and rows that could not be judged."""
+    """Show how far every stage is, with its failed shards and rows that could not be judged, and
+    what the replicas of its fleets do (as JSON: `jobs top --json`)."""
     session = open_session(campaign, store=store)
     rows = showing.status_rows(session)
     if as_json:
         print(json.dumps([showing.as_dict(row) for row in rows]))
     else:
-        showing.print_status(_console(), session, rows)
+        console = console_of_stdout()
+        showing.print_status(console, session, rows)
+        showing.print_fleets(console, session, campaign)
+
+
+app.command()(top)
 
 
 @app.command()
 def explain(campaign: CampaignFile, stage: StageName = None, store: StoreUrl = None) -> None:
     """Say why a stage waits or failed, and what to do about it."""
     session = open_session(campaign, store=store)
-    showing.print_explanations(_console(), session, session.matching(stage), campaign)
+    showing.print_explanations(console_of_stdout(), session, session.matching(stage), campaign)
 
 
 @app.command()
@@ -243,11 +247,6 @@ def worker(
         cpus=cpus,
     )
     raise typer.Exit(start_worker(task))
-
-
-def _console() -> Console:
-    """Nobody reads a pipe or a file at 80 columns: there, names must not be cut."""
-    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
 
 
 def _print_line(line: str) -> None:

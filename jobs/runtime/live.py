@@ -16,6 +16,7 @@ from rich.text import Text
 from jobs.plan.retry import Cause
 from jobs.runtime.controller import Snapshot
 from jobs.runtime.events import Event
+from jobs.runtime.fleet_lines import TextLine, short_lines
 from jobs.runtime.lines import FINISHED, AskProgress, Line, Meter, clock, fold, lines_of
 
 REDRAW_S = 0.5
@@ -38,6 +39,7 @@ STYLES = {
 TOLD = frozenset(
     {"attempt_failed", "stage_failed", "shard_damaged", "store_trouble", "giving_up"}
     | {"cancel_requested", "draining"}
+    | {"replica_lost", "replica_did_not_start", "fleet_failed"}
 )
 """Events that a person should not miss between two redraws."""
 
@@ -69,7 +71,13 @@ class JsonView:
 class TableView:
     """A table that is redrawn in place and never higher than the screen; whole at the end."""
 
-    def __init__(self, console: Console, *, progress: AskProgress, title: str) -> None:
+    def __init__(
+        self,
+        console: Console,
+        *,
+        progress: AskProgress,
+        title: str,
+    ) -> None:
         self._console = console
         self._progress = progress
         self._title = title
@@ -89,13 +97,15 @@ class TableView:
         self._next_s = now_s + REDRAW_S
         lines = lines_of(snapshot, self._meter, now_s, self._progress)
         room = self._console.size.height - len(self._messages) - 4  # heading, foot, cursor
-        self._live.update(self._draw(lines, room, now_s), refresh=True)
+        fleets = self._fleets(room // 2)
+        self._live.update(self._draw(lines, room - len(fleets), now_s, fleets), refresh=True)
 
     def event(self, event: Event) -> None:
         if event["event"] == "tracking_finishes":  # after the table, and it may take a while
             self._console.print(f"{event['reason']} …", style="dim")
         if event["event"] in TOLD and event.get("cause") != Cause.PREEMPTED:
-            what = f"{event['event'].replace('_', ' ')} {event.get('stage', '')}".strip()
+            about = event.get("stage") or event.get("replica") or event.get("fleet", "")
+            what = f"{event['event'].replace('_', ' ')} {about}".strip()
             if "shard" in event:
                 what += f" shard {event['shard']}"
             text = Text(f"{what}: {event.get('reason', '')}", style="red", no_wrap=True)
@@ -108,7 +118,13 @@ class TableView:
         self._live.update(self._draw(lines, len(lines), now_s), refresh=True)
         self._live.stop()
 
-    def _draw(self, lines: Sequence[Line], room: int, now_s: float) -> RenderableType:
+    def _fleets(self, room: int) -> list[TextLine]:
+        told, width = self._snapshot.told, self._console.width
+        return [] if told is None else short_lines(told, width=width, height=room)
+
+    def _draw(
+        self, lines: Sequence[Line], room: int, now_s: float, fleets: Sequence[TextLine] = ()
+    ) -> RenderableType:
         finished = [name for name, word in self._snapshot.outcomes.items() if word in FINISHED]
         shown, left_out = fold(lines, room, finished)
         num_done = sum(line.word in FINISHED for line in lines)
@@ -120,7 +136,11 @@ class TableView:
             overflow="ellipsis",
         )
         return Group(
-            self._table(shown), *[Text(text, "dim") for text in left_out], *self._messages, foot
+            self._table(shown),
+            *[Text(text, "dim") for text in left_out],
+            *[Text(line.text, line.style, no_wrap=True) for line in fleets],
+            *self._messages,
+            foot,
         )
 
     def _table(self, lines: Sequence[Line]) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from rich.text import Text
 
 from jobs.plan.actions import Action, Fail, Reuse, Skip, Stop, Submit, Wait
 from jobs.plan.decide import StageState, decide
+from jobs.runtime.fleet_lines import fleet_lines
+from jobs.runtime.fleets_now import told_now
+from jobs.runtime.lines import clock
 from jobs.runtime.live import STYLES
 from jobs.runtime.resolving import Resolved
 from jobs.runtime.running import Result
@@ -141,6 +145,24 @@ def print_status(console: Console, session: Session, rows: Sequence[StatusRow]) 
     for row in rows:
         if row.error_rows and row.word == "sealed":
             print_error_rows(console, session.by_name[row.stage], session)
+
+
+def print_fleets(console: Console, session: Session, campaign: Path) -> None:
+    """Each with its replicas, where somebody keeps them."""
+    path = session.folder.told
+    told = told_now(path)
+    if told is not None:
+        now_s = time.time()
+        age = clock(max(0.0, now_s - told.at))
+        console.print(f"\nfleets, told {age} ago by process {told.pid}", style="dim")
+        for line in fleet_lines(told, now_s=now_s, width=console.width):
+            console.print(Text(line.text, line.style), soft_wrap=True)
+    elif path.exists():
+        console.print(f"\nfleets: {nobody(session, campaign)}", markup=False)
+
+
+def nobody(session: Session, campaign: Path) -> str:
+    return f"nobody runs campaign {session.name} now; start it with: jobs run {campaign}"
 
 
 def print_error_rows(console: Console, stage: Resolved, session: Session) -> None:

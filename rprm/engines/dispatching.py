@@ -12,7 +12,7 @@ cache-aware; the time is 0.81 of round robin's, beside 0.82, 0.90 and, for hashi
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -57,6 +57,8 @@ class Ticket(Generic[T]):
 class Dispatcher(Generic[T]):
     def __init__(self, router: Router | None = None) -> None:
         self.router = router or Router()
+        self.taken_over: Counter[str] = Counter()
+        """Requests by the replica that took them; whoever tells of them takes them out."""
         self._candidates: tuple[Candidate, ...] = ()
         self._queues: dict[str, deque[Ticket[T]]] = {}
         self._stranded: deque[Waiting[T]] = deque()
@@ -136,6 +138,7 @@ class Dispatcher(Generic[T]):
                 lease = self.router.lease_on(thief, waiting.key, waiting.cost)
                 empty.append(Ticket(waiting, lease))
             if taken:
+                self.taken_over[thief] += len(taken)
                 return True
         return False
 

@@ -1,7 +1,7 @@
 """How does synchronous code run coroutines that live on between its calls?
 
 One event loop in a thread of its own: answers arrive, metrics are polled and the next requests are
-sent while the caller is busy with what it has.
+sent while the caller is busy with what it has.  It is uvloop's where there is one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class LoopThread:
     """`close` ends it, and what still runs in it is cancelled."""
 
     def __init__(self, name: str) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._loop = _new_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -55,3 +55,11 @@ class LoopThread:
         self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        from uvloop import new_event_loop
+    except ImportError:  # Windows has none
+        return asyncio.new_event_loop()
+    return new_event_loop()

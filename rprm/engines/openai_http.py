@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
@@ -23,6 +24,7 @@ import structlog
 
 from rprm.engines.base import Refused
 from rprm.engines.chat import ChatReply, ChatRequest, Usage, body_of, joined, reply_of
+from rprm.engines.client_metrics import REFUSED, ReplicaMeter, Seen
 from rprm.engines.endpoint import Endpoint, check_base_url
 from rprm.engines.http_faults import (
     Cause,
@@ -83,6 +85,8 @@ class ChatClient:
         self.endpoint = endpoint
         self.pace = pace or Pace()
         self.counts = Counts()
+        self._clock = clock
+        self._meter = ReplicaMeter(urlsplit(endpoint.base_url).netloc, endpoint.model)
         self._gate = Gate(first_limit(self.pace.max_in_flight), clock=clock, sleep=sleep)
         self._budget = full_budget(self.pace.retry)
         self._sleep = sleep
@@ -107,6 +111,7 @@ class ChatClient:
         assert self._session is not None
         await self._session.close()
         self._session = None
+        self._meter.leave()
         used = self.counts.usage
         log.info(
             "api_used",
@@ -165,6 +170,7 @@ class ChatClient:
                     )
                     await self._sleep(decision.wait_s)
                 case Action.REFUSE:
+                    REFUSED.labels(self.endpoint.model, found.cause.value).inc()
                     return Refused(id=request.id, cause=found.cause.value, detail=decision.reason)
                 case Action.STOP:
                     raise self._bad_setup(found)
@@ -173,7 +179,9 @@ class ChatClient:
 
     async def _try(self, request_id: str, body: Any) -> ChatReply | Fault:
         async with self._gate.slot() as generation:
+            began_s = self._clock()
             found = await self._call(request_id, body)
+            self._tell(found, self._clock() - began_s)
             if isinstance(found, Fault):
                 self.counts.failed_tries += 1
                 if found.cause.from_load:
@@ -185,6 +193,16 @@ class ChatClient:
             self._budget = self._budget.earned()
             self._gate.answered()
             return found
+
+    def _tell(self, found: ChatReply | Fault, seconds: float) -> None:
+        """To Prometheus."""
+        if isinstance(found, Fault):
+            self._meter.failed(found.cause.value)
+        else:
+            self._meter.answered(seconds)
+            self._meter.used(found.usage.prompt_tokens, 0, found.usage.completion_tokens)
+        gate = self._gate
+        self._meter.tell(Seen(in_flight=gate.in_flight, limit=gate.limit.slots))
 
     async def _call(self, request_id: str, body: Any) -> ChatReply | Fault:
         try:

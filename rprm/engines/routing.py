@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -75,6 +75,9 @@ class Router:
         self._weights: tuple[tuple[str, float], ...] = ()
         self._orders: OrderedDict[str, tuple[str, ...]] = OrderedDict()
         self._homes: OrderedDict[str, str] = OrderedDict()
+        self.rerouted: Counter[str] = Counter()
+        """Requests, by the replica that got them, of keys that had another one or prefer another;
+        whoever tells of them takes them out."""
 
     @property
     def loads(self) -> Mapping[str, int]:
@@ -109,6 +112,8 @@ class Router:
         if cost < 0:
             raise ValueError(f"a request cannot cost {cost} tokens")
         self._loads[name] = self._loads.get(name, 0) + cost
+        first = self._homes.get(key) or self._orders.get(key, (name,))[0]
+        self.rerouted[name] += first != name
         _remember(self._homes, key, name)
         return Lease(self, name, cost)
 

@@ -159,7 +159,7 @@ class Asking:
         answer = answer_of(said, n=draws_of(request, self.params), verdict=with_tokens)
         if answer is None:
             return Fault(cause=Cause.TORN_BODY, detail="the answer lacks samples or token ids")
-        self._count(answer)
+        self._count(server, answer)
         read = self._read(server, request, answer)
         if not read.unread:
             return read
@@ -207,12 +207,14 @@ class Asking:
             deadline_s=self.options.deadline_s,
         )
 
-    def _count(self, answer: Answer) -> None:
+    def _count(self, server: Server, answer: Answer) -> None:
         counts, usage = self.counts, answer.usage
         counts.prompt_tokens += usage.prompt_tokens
         counts.cached_tokens += usage.cached_tokens
-        counts.completion_tokens += sum(len(one.token_ids) for one in answer.drawn_K)
+        generated = sum(len(one.token_ids) for one in answer.drawn_K)
+        counts.completion_tokens += generated
         counts.sequences += len(answer.drawn_K)
+        server.meter.used(usage.prompt_tokens, usage.cached_tokens, generated)
 
     async def _until_answered(
         self, request: Request, cost: int, work: Callable[[Server], Awaitable[T | Fault]]

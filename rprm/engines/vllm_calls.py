@@ -5,15 +5,16 @@ Nothing that is returned carries a key: what a server sends back is redacted bef
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 from typing import Any
 
-import aiohttp
 import orjson
 
 from rprm.engines.endpoint import ApiKey
 from rprm.engines.http_faults import Cause, Fault, fault_in_success, fault_of, shortened
+from rprm.engines.http_wire import BrokenAnswer, Connections, TornAnswer
 
 CONNECT_S = 10.0
 """A replica is near, and another one can do the work."""
@@ -27,19 +28,16 @@ class Calls:
 
     def __init__(self, key: ApiKey | None = None) -> None:
         self._key = key
-        self._session: aiohttp.ClientSession | None = None
-
-    async def open(self) -> None:
-        headers = {} if self._key is None else {"Authorization": self._key.header()}
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
-            headers=headers,
+        headers = {} if key is None else {"Authorization": key.header()}
+        self._connections = Connections(
+            connect_s=CONNECT_S, keep_s=KEEP_ALIVE_S, headers={"Accept": "*/*", **headers}
         )
 
+    async def open(self) -> None:
+        self._connections.open()
+
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        self._connections.close()
 
     async def get(self, url: str, *, deadline_s: float) -> Any | Fault:
         return await self._call("GET", url, None, deadline_s)
@@ -69,31 +67,18 @@ class Calls:
         self, method: str, url: str, data: bytes | None, deadline_s: float
     ) -> bytes | Fault:
         try:
-            return await self._send(method, url, data, deadline_s)
+            async with asyncio.timeout(deadline_s):
+                answer = await self._connections.request(method, url, data)
         except TimeoutError:
             return Fault(cause=Cause.TIMEOUT, detail=f"no answer within {deadline_s:g} s")
-        except aiohttp.ClientPayloadError:
-            return Fault(cause=Cause.TORN_BODY, detail="the answer ended before its end")
-        except (aiohttp.ClientError, OSError) as error:
+        except TornAnswer as error:
+            return Fault(cause=Cause.TORN_BODY, detail=str(error))
+        except (BrokenAnswer, OSError) as error:
             fault = Fault(cause=Cause.CONNECTION, detail=f"{type(error).__name__}: {error}")
             return self._redacted(fault)
-
-    async def _send(
-        self, method: str, url: str, data: bytes | None, deadline_s: float
-    ) -> bytes | Fault:
-        assert self._session is not None, "open it first"
-        async with self._session.request(
-            method,
-            url,
-            data=data,
-            headers=None if data is None else {"Content-Type": "application/json"},
-            allow_redirects=False,  # a redirect would take the key along
-            timeout=aiohttp.ClientTimeout(total=deadline_s, sock_connect=CONNECT_S),
-        ) as response:
-            found = await response.read()
-            if response.status == 200:
-                return found
-            return self._redacted(fault_of(response.status, found, response.headers, time.time()))
+        if answer.status == 200:
+            return answer.body
+        return self._redacted(fault_of(answer.status, answer.body, answer.headers, time.time()))
 
     def _redacted(self, fault: Fault) -> Fault:
         detail = fault.detail if self._key is None else self._key.redact(fault.detail)

@@ -75,6 +75,8 @@ class Fleet:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        for server in self.servers.values():
+            server.meter.leave()
 
     async def served(self) -> list[Served]:
         """By the usable replicas, of which there is at least one.
@@ -94,7 +96,7 @@ class Fleet:
             server.gone = name not in found
         self.lines.settle()
         for name in [name for name, one in self.servers.items() if one.gone and not one.running]:
-            del self.servers[name]
+            self.servers.pop(name).meter.leave()
             self._tasks.pop(name).cancel()
         self._despair()
 
@@ -105,6 +107,7 @@ class Fleet:
             return
         if server is not None:  # the name lives on at another address
             server.take_away("it is gone")
+            server.meter.leave()
             self._tasks.pop(name).cancel()
         self.servers[name] = fresh = new_server(replica)
         self._tasks[name] = self._looking(lambda: self._look_at(fresh), self._watching.poll_s)
@@ -142,6 +145,7 @@ class Fleet:
             await self._check(server)
         if server.served is not None:
             self._pace(server, await self._metrics(server))
+        self.lines.tell(server)
 
     async def _check(self, server: Server) -> None:
         server.breaker = server.breaker.sent(self._clock())
@@ -193,6 +197,7 @@ class Fleet:
         server.problem = "no token came from it for too long"
         log.warning("replica_hangs", replica=server.name, in_flight=server.in_flight)
         server.breaker = server.breaker.tripped(self._clock())
+        server.meter.hung()
         self.lines.settle()
         server.take_away("it hangs")
 

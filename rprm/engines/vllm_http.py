@@ -27,6 +27,7 @@ from typing import Any
 import structlog
 
 from rprm.engines.base import Completion, Refused, Request, SamplingParams
+from rprm.engines.client_metrics import REFUSED
 from rprm.engines.endpoint import ApiKey
 from rprm.engines.endpoints import endpoint_source
 from rprm.engines.http_retry import full_budget
@@ -148,7 +149,9 @@ class _Inside:
 
     def _put(self, outcome: Outcome, put: Put[Outcome]) -> None:
         self.counts.requests += 1
-        self.counts.refused += isinstance(outcome, Refused)
+        if isinstance(outcome, Refused):
+            self.counts.refused += 1
+            REFUSED.labels("", outcome.cause).inc()
         put(outcome)
 
     def _asking(self, params: SamplingParams) -> Asking:

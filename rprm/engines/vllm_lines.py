@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
+from rprm.engines.client_metrics import TAKEN_AWAY, Seen
 from rprm.engines.dispatching import Dispatcher
 from rprm.engines.http_faults import Fault
 from rprm.engines.http_gate import Clock
@@ -50,11 +51,14 @@ class Lines:
     def ended(self, server: Server, turn: Turn, fault: Fault | None) -> None:
         """How the try went, as far as it speaks for or against the replica."""
         if turn.taken_away is not None:
+            server.meter.failed(TAKEN_AWAY)
             return
         if fault is None:
+            server.meter.answered(self._clock() - turn.sent_s)
             server.finished += turn.sequences
             server.breaker = server.breaker.succeeded(turn.generation)
             return
+        server.meter.failed(fault.cause.value)
         now_s = self._clock()
         if fault.cause.from_load:
             pause_s = min(fault.wait_s or 1.0, LONGEST_PAUSE_S)
@@ -63,6 +67,21 @@ class Lines:
         if server.breaker.circuit is not Circuit.CLOSED:
             server.problem = fault.detail
             self.settle()
+
+    def tell(self, server: Server) -> None:
+        """To Prometheus, with every look at the replica."""
+        dispatcher, name = self._dispatcher, server.name
+        server.meter.tell(
+            Seen(
+                in_flight=len(server.running),
+                waiting=dispatcher.waiting_for(name),
+                sequences=server.in_flight,
+                limit=server.limit.slots if server.usable else 0,
+                circuit=server.breaker.circuit,
+                rerouted=dispatcher.router.rerouted.pop(name, 0),
+                taken_over=dispatcher.taken_over.pop(name, 0),
+            )
+        )
 
     def usable(self) -> list[Server]:
         return [one for one in self.servers.values() if one.usable]

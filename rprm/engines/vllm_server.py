@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
+from rprm.engines.client_metrics import ReplicaMeter
 from rprm.engines.concurrency import ReplicaLimit, first_limit
 from rprm.engines.dispatching import Ticket
 from rprm.engines.endpoints import Replica
@@ -25,6 +26,7 @@ class Turn:
     """Once it is sent."""
     generation: int = 0
     """Of the breaker when it was sent."""
+    sent_s: float = 0.0
     task: asyncio.Task[Any] | None = None
     taken_away: Fault | None = None
     """Why the task was cancelled, where it was not whoever asked who did it."""
@@ -34,6 +36,7 @@ class Turn:
 class Server:
     replica: Replica
     limit: ReplicaLimit
+    meter: ReplicaMeter
     liveness: Liveness = field(default_factory=Liveness)
     breaker: Breaker = field(default_factory=Breaker)
     served: Served | None = None
@@ -74,6 +77,7 @@ class Server:
     def begin(self, turn: Turn, now_s: float) -> None:
         self.breaker = self.breaker.sent(now_s)
         turn.generation = self.breaker.generation
+        turn.sent_s = now_s
         self.running[turn] = None
         self.in_flight += turn.sequences
         turn.start.set_result(self)
@@ -96,4 +100,8 @@ class Server:
 
 
 def new_server(replica: Replica) -> Server:
-    return Server(replica=replica, limit=first_limit(replica.max_num_seqs))
+    return Server(
+        replica=replica,
+        limit=first_limit(replica.max_num_seqs),
+        meter=ReplicaMeter(replica.name, replica.model or ""),
+    )

@@ -13,7 +13,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 AT_MOST_S = 90.0
 
-VERBS = ("run", "plan", "status", "explain", "logs", "cancel", "retry", "gc", "schema")
+VERBS = ("run", "plan", "status", "top", "explain", "logs", "cancel", "retry", "gc", "schema")
 
 TOY = """
 apiVersion: rprm.dev/v1alpha1

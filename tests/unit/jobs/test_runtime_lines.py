@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from jobs.backends.base import ArrayStatus
+from jobs.fleet.told import Told
 from jobs.plan.decide import StageState, decide
 from jobs.plan.retry import Cause
 from jobs.plan.shards import ShardPlan
@@ -17,6 +18,7 @@ from jobs.runtime.controller import Snapshot
 from jobs.runtime.lines import Line, Meter, clock, fold, lines_of
 from jobs.runtime.live import JsonView, TableView
 from jobs.runtime.observing import Progress
+from tests.unit.jobs.told import BROKEN, JUDGE, NOW_S
 
 WORDS = ["sealed", "reused", "running", "queued", "waiting", "failed", "skipped"]
 
@@ -129,6 +131,26 @@ def test_the_table_is_never_higher_or_wider_than_the_screen(size: tuple[int, int
     assert max(len(line) for line in frame.splitlines()) <= width + 20  # control codes
     view.close()
     assert "bench[rows=0,seed=1]" in file.getvalue(), "at the end all stages are told"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (40, 10), (200, 50)])
+def test_fleets_have_a_line_each_under_the_stages_and_never_more_than_fits(
+    size: tuple[int, int],
+) -> None:
+    width, height = size
+    states = [StageState(name=f"s{number}", sealed=True) for number in range(70)]
+    file = io.StringIO()
+    console = Console(file=file, width=width, height=height, force_terminal=True, color_system=None)
+    many = Told(at=NOW_S, pid=1, fleets=(BROKEN, JUDGE) * 20)
+    view = TableView(console, progress=no_progress, title="t")
+    outcomes = {state.name: "sealed" for state in states}
+    view.show(Snapshot(states=states, outcomes=outcomes, told=many))
+    frame = file.getvalue()
+    assert frame.count("\n") < height
+    assert "s69" in frame
+    assert "fleet judge: 2 ready, 1 starting" in frame
+    assert "… no room for more" in frame
+    view.close()
 
 
 def test_a_preemption_is_no_news_on_the_screen() -> None:
