@@ -111,11 +111,13 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="One object on stdout.")] = False,
 ) -> None:
     """Show what would run, what is reused and why.  Starts nothing, writes nothing."""
-    rows = showing.plan_rows(open_session(campaign, store=store))
+    session = open_session(campaign, store=store)
+    rows = showing.plan_rows(session)
     if as_json:
         print(json.dumps([showing.as_dict(row) for row in rows]))
     else:
         showing.print_plan(console_of_stdout(), rows)
+        showing.print_planned_fleets(console_of_stdout(), session)
 
 
 @app.command()

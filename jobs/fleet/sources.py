@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from jobs.fleet.vllm_command import ModelSource
-from jobs.spec.errors import ConfigError
+from jobs.spec.errors import ConfigError, StoreError
 
 VARIABLE = "RPRM_VLLM"
 BESIDE = ".venv-serve"
@@ -44,7 +44,8 @@ def python_with_vllm(environment: Mapping[str, str] | None = None) -> str:
 
 
 def model_source(model: str, scratch: Path) -> ModelSource:
-    """`scratch` takes the tokenizer's own folder where one is needed."""
+    """`scratch` takes the tokenizer's own folder where one is needed.  Raises StoreError where it
+    cannot be written."""
     folder = Path(model)
     if not folder.is_dir():
         name, _, revision = model.partition("@")
@@ -61,8 +62,14 @@ def _own_tokenizer(folder: Path, scratch: Path) -> Path | None:
         return None
     if said.get("tokenizer_class") not in GENERIC or not (folder / TOKENIZER_FILES[0]).exists():
         return None
-    scratch.mkdir(parents=True, exist_ok=True)
-    for name in TOKENIZER_FILES:
-        if (folder / name).exists():
-            shutil.copyfile(folder / name, scratch / name)
+    try:
+        scratch.mkdir(parents=True, exist_ok=True)
+        for name in TOKENIZER_FILES:
+            if (folder / name).exists():
+                shutil.copyfile(folder / name, scratch / name)
+    except OSError as error:
+        raise StoreError(
+            f"the tokenizer of {folder} cannot be copied to {scratch}: {error.strerror}.",
+            fix="free space, or mend the folder's permissions",
+        ) from error
     return scratch.resolve()

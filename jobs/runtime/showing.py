@@ -19,7 +19,7 @@ from jobs.runtime.fleet_lines import fleet_lines
 from jobs.runtime.fleets_now import told_now
 from jobs.runtime.lines import clock
 from jobs.runtime.live import STYLES
-from jobs.runtime.resolving import Resolved
+from jobs.runtime.resolving import Resolved, fleet_instances
 from jobs.runtime.running import Result
 from jobs.runtime.session import Session
 from jobs.store import layout
@@ -130,6 +130,22 @@ def print_plan(console: Console, rows: Sequence[PlanRow]) -> None:
     console.print(table)
     reused = sum(row.word == "reused" for row in rows)
     console.print(f"{len(rows)} stages: {reused} reused, {len(rows) - reused} to run.")
+
+
+def print_planned_fleets(console: Console, session: Session) -> None:
+    """What would serve which stages."""
+    callers: dict[str, list[str]] = {}
+    for stage in session.stages:
+        for by in stage.fleets.values():
+            callers.setdefault(by.instance, []).append(stage.node.name)
+    for instance, by in fleet_instances(session.stages).items():
+        fleet, needs = by.fleet, by.fleet.resources
+        count, kind = (needs.gpus, "GPU") if needs.gpus else (needs.cpus, "CPU")
+        each = f"{count} {kind}{'s' if count > 1 else ''}"
+        how = f"{fleet.min_replicas} to {fleet.max_replicas} replicas of {each}"
+        what = how if fleet.url is None else "kept by others"
+        names = ", ".join(dict.fromkeys(callers[instance]))
+        console.print(f"fleet {instance}: {what}, for {names}", markup=False, style="dim")
 
 
 def print_status(console: Console, session: Session, rows: Sequence[StatusRow]) -> None:

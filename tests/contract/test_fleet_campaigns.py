@@ -217,6 +217,14 @@ def test_a_fleet_that_cannot_start_fails_its_stages_with_the_servers_own_words(
     assert "judged" in done.stdout + done.stderr
 
 
+def test_a_plan_tells_which_fleet_would_serve_which_stages(place: Path) -> None:
+    shell = Served(place)
+    shell.env["RPRM_VLLM"] = "/no/such/python"  # nothing is started, so nothing is missed
+    done = shell("plan", shell.campaign())
+    assert done.returncode == DONE, done.stderr
+    assert "fleet judge: 0 to 2 replicas of 1 CPU, for judged" in done.stdout
+
+
 def test_a_campaign_with_fleets_needs_a_python_with_vllm_before_it_starts(place: Path) -> None:
     shell = Served(place)
     shell.env["RPRM_VLLM"] = "/no/such/python"
