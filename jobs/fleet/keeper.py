@@ -192,14 +192,15 @@ class Keeper:
             due_in_s=due_in_s,
             memory=self._memory,
         )
-        found = scale(observed, self.kept.spec, now)
+        spec = self.kept.spec
+        if demands == () and due_in_s is None:  # over: even the least of it would wait in vain
+            spec = replace(spec, min_replicas=0)
+        found = scale(observed, spec, now)
         if found.replicas != self._wanted:
             self._say("fleet_scaled", replicas=found.replicas, reason=found.reason)
         self._wanted, self._reason = found.replicas, found.reason
         self._remember(found.memory)
-        for change in draining.changes(
-            observed, found.replicas, self.kept.spec, now, reason=found.reason
-        ):
+        for change in draining.changes(observed, found.replicas, spec, now, reason=found.reason):
             self._act(change, now)
 
     def _act(self, change: draining.Change, now: float) -> None:

@@ -195,7 +195,7 @@ class Fleet(Model):
     engine: dict[Argument, ArgumentValue] = Field(default_factory=dict)
     """vLLM's own arguments, with _ for -."""
     min_replicas: Count = 0
-    """While a running stage needs the fleet."""
+    """From when a running stage first needs the fleet until none needs it any more."""
     max_replicas: Positive = 1
     resources: Resources = Resources()
     """Of one replica."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -126,6 +127,23 @@ def test_a_fleet_goes_to_zero_when_no_stage_needs_it(world: World) -> None:
     assert world.live() == []
     assert world.endpoints() == {}
     assert world.keeper.is_idle
+
+
+def test_the_least_of_replicas_stays_for_a_later_stage_and_goes_with_the_last_one(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path, spec=Spec(min_replicas=1, max_replicas=1, idle_timeout_s=5.0))
+    world.look()
+    world.answer()
+    world.look()
+    for _ in range(5):
+        world.answer()
+        world.look((), after_s=10.0, due_in_s=math.inf)
+    assert len(world.live()) == 1
+    for _ in range(2):
+        world.answer()
+        world.look((), after_s=2.0)
+    assert world.live() == []
 
 
 def test_a_replica_that_still_works_is_not_removed_before_its_time(tmp_path: Path) -> None:
