@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from jobs.fleet.probing import Seen, ServerMetrics
 from jobs.fleet.told import ToldReplica
@@ -23,7 +23,8 @@ class Tracked:
     at: float = 0.0
     """When."""
     tokens_per_s: float | None = None
-    told_ready: bool = field(default=False)
+    told_ready: bool = False
+    """The event log knows that it is."""
 
     @property
     def phase(self) -> Phase:
@@ -82,17 +83,11 @@ class Tracked:
         said = self.metrics
         if said is None:
             return told
-        hits = said.prefix_hits / said.prefix_queries if said.prefix_queries else None
-        return ToldReplica(
-            name=told.name,
-            state=told.state,
-            since=told.since,
-            url=told.url,
-            start_s=told.start_s,
-            tokens_per_s=told.tokens_per_s,
+        return replace(
+            told,
             running=said.running,
             waiting=said.waiting,
             kv_use=said.kv_use,
-            prefix_hit_rate=hits,
+            prefix_hit_rate=said.prefix_hits / said.prefix_queries if said.prefix_queries else None,
             preemptions=said.preemptions,
         )

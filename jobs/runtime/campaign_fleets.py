@@ -34,6 +34,18 @@ LOOK_S = 1.0
 """Between two looks at the fleets: what they say of themselves is asked every two seconds."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """What a controller knows of its stages in one tick."""
+
+    states: Sequence[StageState]
+    work: Mapping[str, ArrayStatus]
+    plans: Mapping[str, ShardPlan]
+    over: AbstractSet[str]
+    """Stages that are finished, one way or another."""
+    draining: bool
+
+
 class FleetKeeping(Protocol):
     """What the controller asks of whoever keeps the fleets."""
 
@@ -42,17 +54,8 @@ class FleetKeeping(Protocol):
         """For people; None where there are no fleets."""
         ...
 
-    def look(
-        self,
-        states: Sequence[StageState],
-        work: Mapping[str, ArrayStatus],
-        plans: Mapping[str, ShardPlan],
-        over: AbstractSet[str],
-        *,
-        draining: bool,
-    ) -> list[StageState]:
-        """Look after the fleets; the states, with what the fleets mean for them.  `over` names the
-        stages that are finished, one way or another."""
+    def look(self, picture: Picture) -> list[StageState]:
+        """Look after the fleets; the states, with what the fleets mean for them."""
         ...
 
     def served(self, stage: Resolved) -> Mapping[str, Served]:
@@ -67,16 +70,8 @@ class NoFleets:
 
     told: Told | None = None
 
-    def look(
-        self,
-        states: Sequence[StageState],
-        work: Mapping[str, ArrayStatus],
-        plans: Mapping[str, ShardPlan],
-        over: AbstractSet[str],
-        *,
-        draining: bool,
-    ) -> list[StageState]:
-        return list(states)
+    def look(self, picture: Picture) -> list[StageState]:
+        return list(picture.states)
 
     def served(self, stage: Resolved) -> Mapping[str, Served]:
         return {}
@@ -120,20 +115,12 @@ class CampaignFleets:
     def told(self) -> Told | None:
         return self._fleets.told
 
-    def look(
-        self,
-        states: Sequence[StageState],
-        work: Mapping[str, ArrayStatus],
-        plans: Mapping[str, ShardPlan],
-        over: AbstractSet[str],
-        *,
-        draining: bool,
-    ) -> list[StageState]:
-        callers = tuple(self._calls(states, work, plans, over))
+    def look(self, picture: Picture) -> list[StageState]:
+        callers = tuple(self._calls(picture))
         now = self._clock()
-        turns = tuple(caller.turn for caller in callers), draining
+        turns = tuple(caller.turn for caller in callers), picture.draining
         if turns != self._looked_for or now - self._looked_at >= LOOK_S:
-            found = needs(callers, draining=draining)
+            found = needs(callers, draining=picture.draining)
             managed = {
                 name: need
                 for name, need in found.items()
@@ -141,7 +128,7 @@ class CampaignFleets:
             }
             self._words = self._fleets.look(managed, self._kept, now)
             self._looked_at, self._looked_for = now, turns
-        return [self._with_verdict(state) for state in states]
+        return [self._with_verdict(state) for state in picture.states]
 
     def served(self, stage: Resolved) -> Mapping[str, Served]:
         return {role: self._served(by) for role, by in stage.fleets.items()}
@@ -149,23 +136,17 @@ class CampaignFleets:
     def close(self) -> None:
         self._fleets.close()
 
-    def _calls(
-        self,
-        states: Sequence[StageState],
-        work: Mapping[str, ArrayStatus],
-        plans: Mapping[str, ShardPlan],
-        over: AbstractSet[str],
-    ) -> Iterator[Caller]:
-        sealed = {state.name for state in states if state.sealed}
-        for state in states:
+    def _calls(self, picture: Picture) -> Iterator[Caller]:
+        sealed = {state.name for state in picture.states if state.sealed}
+        for state in picture.states:
             stage = self._callers.get(state.name)
             if stage is None:
                 continue
-            plan, status = plans.get(state.name), work.get(state.address)
+            plan, status = picture.plans.get(state.name), picture.work.get(state.address)
             turn = Turn.LATER
-            if state.sealed or state.name in over:
+            if state.sealed or state.name in picture.over:
                 turn = Turn.OVER
-            elif plan is not None and all(need in sealed for need in state.needs):
+            elif plan is not None and sealed.issuperset(state.needs):
                 turn = Turn.NOW
             yield Caller(
                 stage=state.name,

@@ -19,7 +19,7 @@ from jobs.plan.actions import Action
 from jobs.plan.decide import decide
 from jobs.plan.retry import Retry, RetryPolicy, after
 from jobs.plan.shards import ShardPlan
-from jobs.runtime.campaign_fleets import FleetKeeping, NoFleets
+from jobs.runtime.campaign_fleets import FleetKeeping, NoFleets, Picture
 from jobs.runtime.events import EventLog
 from jobs.runtime.observing import Observer
 from jobs.runtime.patience import TRIES, Patience
@@ -117,13 +117,14 @@ class Controller:
             self._events.add("cancel_requested")
             self.drain()
         self._record_failures(work)
-        states = self._fleets.look(
-            self.observer.observe(work),
-            work,
-            self.observer.plans,
-            self._words.keys(),
+        picture = Picture(
+            states=self.observer.observe(work),
+            work=work,
+            plans=self.observer.plans,
+            over=self._words.keys(),
             draining=self.draining,
         )
+        states = self._fleets.look(picture)
         self._patience.went_well(LOOKING)
         actions = decide(states, draining=self.draining)
         for action in actions:
