@@ -25,6 +25,10 @@ DEFAULT_MAX_NUM_SEQS = 256
 """vLLM's own on most GPUs; 1024 on the largest, where it is worth saying so."""
 GIB = 1024**3
 
+CPU_BLOCK = 32
+"""Tokens; the CPU build's own is 128.  What is asked about a text is computed again from its last
+whole block on, and after every critique its verdict is asked about."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSource:
@@ -90,7 +94,7 @@ def environment(serving: Serving) -> dict[str, str]:
 def _with_defaults(serving: Serving) -> dict[str, Any]:
     defaults: dict[str, Any] = {"seed": 0, "load_format": "safetensors"}
     if not serving.gpus:
-        defaults["enable_chunked_prefill"] = False
+        defaults |= {"enable_chunked_prefill": False, "block_size": CPU_BLOCK}
     return defaults | dict(serving.engine)
 
 

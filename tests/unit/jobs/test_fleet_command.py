@@ -72,7 +72,9 @@ def test_arguments_are_those_of_vllm(engine: dict[str, Any], expected: list[str]
 
 
 def test_a_cpu_reads_prompts_whole_and_keeps_half_of_its_memory_for_the_cache() -> None:
-    assert "--no-enable-chunked-prefill" in command("py", serving())
+    made = command("py", serving())
+    assert "--no-enable-chunked-prefill" in made
+    assert flags(made)["--block-size"] == "32"
     found = environment(serving())
     assert found["VLLM_CPU_KVCACHE_SPACE"] == "4"
     assert found["OMP_NUM_THREADS"] == "3"
