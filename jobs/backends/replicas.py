@@ -56,7 +56,7 @@ class ReplicaStatus:
 class ReplicaHost(Protocol):
     def start(self, work: ReplicaWork, *, squeeze: bool = False) -> bool:
         """False where there is no room for it now.  `squeeze` starts it though all CPUs are taken
-        (never GPUs): a fleet's first replica must not wait for workers who wait for it.  A name
+        (never GPUs): fleets that one stage needs together must not wait for each other.  A name
         that was started already is not started again.  Raises ConfigError where it never fits."""
         ...
 

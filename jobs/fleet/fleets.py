@@ -35,8 +35,7 @@ class Fleets:
                 )
         statuses = self._host.observe()
         for name, keeper in self._keepers.items():
-            need = needs.get(name, Need())
-            keeper.look(statuses, need.demands, need.due_in_s, now)
+            keeper.look(statuses, needs.get(name, Need()), now)
         self._watch(self._keepers.values())
         self.told = Told(
             at=now, pid=os.getpid(), fleets=tuple(one.told() for one in self._keepers.values())

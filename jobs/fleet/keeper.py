@@ -21,7 +21,8 @@ from jobs.fleet.told import ToldFleet
 from jobs.fleet.tracked import Tracked
 from jobs.fleet.vllm_command import Serving, command, environment
 from jobs.plan import draining
-from jobs.plan.fleet import Demand, Memory, Observed, Phase, Spec, dump_memory, load_memory
+from jobs.plan.fleet import Memory, Observed, Phase, Spec, dump_memory, load_memory
+from jobs.plan.needs import Need
 from jobs.plan.pulse import Health, Pulse, Rules, has_settled, health
 from jobs.plan.scale import scale
 from jobs.spec.errors import ConfigError
@@ -77,7 +78,7 @@ class Keeper:
         self._replicas: dict[str, Tracked] = {}
         self._memory = _remembered(kept.memory)
         self._wanted, self._reason, self._no_room = 0, "not looked at yet", False
-        self._demands: tuple[Demand, ...] = ()
+        self._need = Need()
         self._starts = self._failed = self._lost = 0
         self._failed_in_a_row, self._start_after = 0, 0.0
         self._published: bytes = b""
@@ -92,11 +93,6 @@ class Keeper:
         return sum(one.phase is Phase.READY for one in self._replicas.values())
 
     @property
-    def is_idle(self) -> bool:
-        """It has no replica, wants none, and nobody calls it."""
-        return not self._replicas and not self._wanted and not self._demands
-
-    @property
     def state(self) -> str:
         """Why nobody can call it yet; for the stages that wait."""
         started = len(self._replicas)
@@ -107,17 +103,15 @@ class Keeper:
     def look(
         self,
         statuses: Mapping[str, ReplicaStatus],
-        demands: tuple[Demand, ...] | None,
-        due_in_s: float | None,
+        need: Need,
         now: float,
     ) -> None:
-        """See what became of the replicas, decide and act.  `demands` and `due_in_s` as in
-        `plan.fleet.Observed`."""
-        self._demands = demands or ()
+        """See what became of the replicas, decide and act."""
+        self._need = need
         for one in list(self._replicas.values()):
             one.notice(self._seen(one.name))
             self._judge(one, statuses.get(one.name), now)
-        self._scale(demands, due_in_s, now)
+        self._scale(need, now)
         self._publish()
 
     def told(self) -> ToldFleet:
@@ -132,7 +126,7 @@ class Keeper:
             max_replicas=spec.max_replicas,
             replicas=tuple(one.as_told() for one in self._replicas.values()),
             problem=self.problem,
-            rows_left=sum(demand.rows_left for demand in self._demands),
+            rows_left=sum(demand.rows_left for demand in self._need.demands or ()),
             tokens_per_s=rates.tokens_per_s,
             tokens_per_row=rates.tokens_per_row,
             cold_start_s=rates.cold_start_s,
@@ -183,17 +177,17 @@ class Keeper:
         self.problem = f"fleet {self.kept.name} cannot start: {why}{said}"
         self._say("fleet_failed", reason=self.problem)
 
-    def _scale(
-        self, demands: tuple[Demand, ...] | None, due_in_s: float | None, now: float
-    ) -> None:
+    def _scale(self, need: Need, now: float) -> None:
         observed = Observed(
             replicas=tuple(one.as_planned() for one in self._replicas.values()),
-            demands=demands,
-            due_in_s=due_in_s,
+            demands=need.demands,
+            due_in_s=need.due_in_s,
             memory=self._memory,
         )
         spec = self.kept.spec
-        if demands == () and due_in_s is None:  # over: even the least of it would wait in vain
+        if (
+            need.demands == () and need.due_in_s is None
+        ):  # over: even the least of it would wait in vain
             spec = replace(spec, min_replicas=0)
         found = scale(observed, spec, now)
         if found.replicas != self._wanted:
@@ -225,7 +219,7 @@ class Keeper:
         for _ in range(count):
             work = self._work()
             try:
-                started = self._host.start(work, squeeze=not self._replicas)
+                started = self._host.start(work, squeeze=self._need.together and not self._replicas)
             except ConfigError as error:
                 self._give_up(str(error), ())
                 return

@@ -37,8 +37,11 @@ class Caller:
 class Need:
     """What one fleet is asked for; see `plan.fleet.Observed`."""
 
-    demands: tuple[Demand, ...] = ()
+    demands: tuple[Demand, ...] | None = ()
     due_in_s: float | None = None
+    together: bool = False
+    """A running stage needs this fleet beside others: none may keep another from its first
+    replica, or all would wait for each other."""
 
 
 def needs(callers: Iterable[Caller], *, draining: bool) -> Mapping[str, Need]:
@@ -47,16 +50,22 @@ def needs(callers: Iterable[Caller], *, draining: bool) -> Mapping[str, Need]:
     While the campaign drains, only shards that workers are at still call."""
     demands: dict[str, list[Demand]] = {}
     later: set[str] = set()
+    together: set[str] = set()
     for caller in callers:
         for fleet in caller.fleets:
             wanted = demands.setdefault(fleet, [])
             if caller.turn is Turn.NOW and (caller.at_work or not draining):
                 wanted.append(_demand(caller, draining=draining))
+                together |= caller.fleets if len(caller.fleets) > 1 else set()
             elif caller.turn is Turn.LATER and not draining:
                 later.add(fleet)
     # When it will be their turn nobody knows.
     return {
-        fleet: Need(demands=tuple(found), due_in_s=math.inf if fleet in later else None)
+        fleet: Need(
+            demands=tuple(found),
+            due_in_s=math.inf if fleet in later else None,
+            together=fleet in together,
+        )
         for fleet, found in demands.items()
     }
 

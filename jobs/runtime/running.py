@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -22,8 +22,10 @@ from jobs.runtime.controller import Controller, Outcome, Site, Snapshot
 from jobs.runtime.events import Event, EventLog
 from jobs.runtime.folders import cache_folder
 from jobs.runtime.live import View
+from jobs.runtime.resolving import Resolved
 from jobs.runtime.session import Session
 from jobs.runtime.tracking_loop import TrackingLoop
+from jobs.spec.errors import ConfigError
 from jobs.store import layout
 from jobs.tracking import outbox
 from jobs.tracking.mlflow import tracker_for
@@ -116,6 +118,7 @@ def local_fleets(session: Session, backend: LocalBackend, tell: Tell) -> FleetKe
         for by in stage.fleets.values()
         if session.observer.seal(stage.node.name) is None
     )
+    _refuse_what_never_fits(callers, backend.slots.machine)
     folder = session.folder
     host = LocalReplicas(slots=backend.slots, logs=folder.fleets / "logs")
     return CampaignFleets(
@@ -128,6 +131,19 @@ def local_fleets(session: Session, backend: LocalBackend, tell: Tell) -> FleetKe
             cache=cache_folder(),
         ),
     )
+
+
+def _refuse_what_never_fits(callers: Sequence[Resolved], machine: Machine) -> None:
+    """Fleets that a stage calls side by side need GPUs side by side, or they wait for ever."""
+    for stage in callers:
+        fleets = {by.instance: by.fleet for by in stage.fleets.values() if by.fleet.url is None}
+        needed = sum(fleet.resources.gpus for fleet in fleets.values())
+        if needed > machine.gpus:
+            raise ConfigError(
+                f"stage {stage.node.name!r} calls {', '.join(fleets)}, which need {needed} GPUs "
+                f"side by side; this machine has {machine.gpus}.",
+                fix="run this campaign on a cluster, or set resources.gpus of the fleets lower.",
+            )
 
 
 def run_campaign(

@@ -225,6 +225,15 @@ def test_a_plan_tells_which_fleet_would_serve_which_stages(place: Path) -> None:
     assert "fleet judge: 0 to 2 replicas of 1 CPU, for judged" in done.stdout
 
 
+def test_a_campaign_whose_fleets_never_fit_does_not_start(place: Path) -> None:
+    shell = Served(place)
+    shell.write(CAMPAIGN.replace("ROWS", "2").replace("MIN", "0\n      resources: {gpus: 64}"))
+    done = shell("run", "toy.yaml")
+    assert done.returncode == BAD_CONFIG
+    assert "need 64 GPUs side by side; this machine has 0" in done.stderr
+    assert shell.events("served") == []
+
+
 def test_a_campaign_with_fleets_needs_a_python_with_vllm_before_it_starts(place: Path) -> None:
     shell = Served(place)
     shell.env["RPRM_VLLM"] = "/no/such/python"

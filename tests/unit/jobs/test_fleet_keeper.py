@@ -21,6 +21,7 @@ from jobs.fleet.keeper import FAILED_STARTS, Keeper, Kept
 from jobs.fleet.probing import Seen, ServerMetrics
 from jobs.fleet.vllm_command import ModelSource, Serving
 from jobs.plan.fleet import Demand, Spec
+from jobs.plan.needs import Need
 from jobs.plan.pulse import Rules
 
 WORK = (Demand(stage="sample", rows_left=1000, workers=1),)
@@ -68,9 +69,11 @@ class World:
         *,
         after_s: float = 1.0,
         due_in_s: float | None = None,
+        together: bool = False,
     ) -> None:
         self.now += after_s
-        self.keeper.look(self.host.observe(), demands, due_in_s, self.now)
+        need = Need(demands=demands, due_in_s=due_in_s, together=together)
+        self.keeper.look(self.host.observe(), need, self.now)
 
     def live(self) -> list[str]:
         return [name for name, one in self.host.observe().items() if not one.ended]
@@ -113,7 +116,7 @@ def test_replicas_start_when_they_are_needed_and_are_known_once_they_are_ready(
 def test_nobody_starts_for_nobody(world: World) -> None:
     world.look(())
     assert world.live() == []
-    assert world.keeper.is_idle
+    assert world.keeper.told().wanted == 0
 
 
 def test_a_fleet_goes_to_zero_when_no_stage_needs_it(world: World) -> None:
@@ -126,7 +129,7 @@ def test_a_fleet_goes_to_zero_when_no_stage_needs_it(world: World) -> None:
     world.look((), after_s=2.0)
     assert world.live() == []
     assert world.endpoints() == {}
-    assert world.keeper.is_idle
+    assert world.keeper.told().wanted == 0
 
 
 def test_the_least_of_replicas_stays_for_a_later_stage_and_goes_with_the_last_one(
@@ -246,11 +249,14 @@ def test_what_can_never_fit_is_no_reason_to_wait(tmp_path: Path) -> None:
     assert "GPUs" in world.keeper.problem
 
 
-def test_the_first_replica_starts_though_workers_have_all_cpus(tmp_path: Path) -> None:
+def test_a_fleet_waits_for_room_unless_a_stage_needs_it_beside_another(tmp_path: Path) -> None:
     slots = Slots(Machine(cpus=2))
     assert slots.take(cpus=2, gpus=0) is not None
     world = World(tmp_path, host=FakeReplicas(slots))
     world.look()
+    assert world.live() == []
+    assert "no room" in world.keeper.state
+    world.look(together=True)
     assert len(world.live()) == 1
     assert "no room" in world.keeper.told().reason
 
@@ -264,7 +270,7 @@ def test_measurements_outlive_the_controller_and_replicas_do_not(world: World) -
     assert start_s is not None
     again = world.new_keeper()
     assert world.endpoints() == {}
-    again.look({}, (), None, world.now)
+    again.look({}, Need(), world.now)
     assert again.told().cold_start_s == start_s
     assert again.told().replicas == ()
 

@@ -36,6 +36,16 @@ def test_a_later_stage_makes_its_fleets_due() -> None:
     assert found["policy"].due_in_s == math.inf
 
 
+def test_fleets_of_one_running_stage_are_needed_together() -> None:
+    search = Caller(
+        stage="search", fleets=frozenset({"judge", "policy"}), turn=Turn.NOW, rows=8, num_shards=1
+    )
+    assert not needs([NOW, LATER], draining=False)["judge"].together
+    found = needs([NOW, search], draining=False)
+    assert found["judge"].together
+    assert found["policy"].together
+
+
 def test_nobody_needs_the_fleet_of_a_stage_that_is_over() -> None:
     assert needs([OVER], draining=False)["teacher"] == Need()
 
