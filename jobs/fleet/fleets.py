@@ -30,9 +30,7 @@ class Fleets:
         A fleet that no running stage has needed yet has no keeper, and no word."""
         for name, need in needs.items():
             if name not in self._keepers and need.demands:
-                self._keepers[name] = Keeper(
-                    make(name), host=self._host, seen=self._prober.seen, tell=self._tell
-                )
+                self._keepers[name] = self._keeper(make(name))
         statuses = self._host.observe()
         for name, keeper in self._keepers.items():
             keeper.look(statuses, needs.get(name, Need()), now)
@@ -55,6 +53,16 @@ class Fleets:
         self._host.close()
         with contextlib.suppress(OSError):
             self._path.unlink()
+
+    def _keeper(self, kept: Kept) -> Keeper:
+        alike = [one for one in self._keepers.values() if one.kept.fleet == kept.fleet]
+        return Keeper(
+            kept,
+            host=self._host,
+            seen=self._prober.seen,
+            tell=self._tell,
+            like=alike[0] if alike else None,
+        )
 
     def _watch(self, keepers: Iterable[Keeper]) -> None:
         urls: dict[str, str] = {}

@@ -42,6 +42,8 @@ class Kept:
 
     name: str
     """Such as "judge" or "judge[rows=500]"."""
+    fleet: str
+    """As it is declared: "judge"."""
     role: str
     model: str
     """As it may be shown."""
@@ -69,20 +71,27 @@ class Keeper:
         host: ReplicaHost,
         seen: Callable[[str], Seen | None],
         tell: Tell,
+        like: Keeper | None = None,
     ) -> None:
-        """`seen` says what a replica answered last."""
+        """`seen` says what a replica answered last.  `like` keeps another model of the same fleet:
+        until this one was measured it is taken to be as fast."""
         self.kept = kept
         self.problem = ""
         """Why it was given up."""
         self._host, self._seen, self._tell = host, seen, tell
         self._replicas: dict[str, Tracked] = {}
-        self._memory = _remembered(kept.memory)
+        self._memory = _remembered(kept.memory) or (like.measured if like else Memory())
         self._wanted, self._reason, self._no_room = 0, "not looked at yet", False
         self._need = Need()
         self._starts = self._failed = self._lost = 0
         self._failed_in_a_row, self._start_after = 0, 0.0
         self._published: bytes = b""
         self._publish()  # of an earlier run nothing is left
+
+    @property
+    def measured(self) -> Memory:
+        """What outlives replicas: how fast they are and how long they take to start."""
+        return _measured(self._memory)
 
     @property
     def urls(self) -> Mapping[str, str]:
@@ -270,13 +279,19 @@ class Keeper:
         self._tell(event, fleet=self.kept.name, **fields)
 
 
-def _remembered(path: Path) -> Memory:
-    """The measurements alone: replicas and pauses of another controller are history."""
+def _remembered(path: Path) -> Memory | None:
+    """None where nothing was measured by an earlier controller."""
     try:
-        rates = load_memory(path.read_bytes()).rates
+        return _measured(load_memory(path.read_bytes()))
     except OSError:
-        return Memory()
-    return Memory(rates=replace(rates, counted={}, committed={}, timed=(), tokens=0.0, rows=0.0))
+        return None
+
+
+def _measured(memory: Memory) -> Memory:
+    """The measurements alone: replicas and pauses of others are history."""
+    return Memory(
+        rates=replace(memory.rates, counted={}, committed={}, timed=(), tokens=0.0, rows=0.0)
+    )
 
 
 def _replaced(path: Path, body: bytes) -> bool:

@@ -178,6 +178,7 @@ class CampaignFleets:
         )
         return Kept(
             name=instance,
+            fleet=fleet.name,
             role=fleet.role,
             model=_told_as(by.model),
             serving=serving,

@@ -40,6 +40,7 @@ class World:
         self.said: dict[str, Seen] = {}
         self.kept = Kept(
             name="judge",
+            fleet="judge",
             role="judge",
             model="sft-1",
             serving=Serving(
@@ -273,6 +274,17 @@ def test_measurements_outlive_the_controller_and_replicas_do_not(world: World) -
     again.look({}, Need(), world.now)
     assert again.told().cold_start_s == start_s
     assert again.told().replicas == ()
+
+
+def test_another_model_of_the_fleet_is_taken_to_be_as_fast(world: World, tmp_path: Path) -> None:
+    world.look()
+    world.now += 42.0
+    world.answer()
+    world.look()
+    kept = replace(world.kept, name="judge[rows=500]", folder=tmp_path / "other")
+    other = Keeper(kept, host=world.host, seen=world.said.get, tell=world.tell, like=world.keeper)
+    assert other.told().cold_start_s == world.keeper.told().cold_start_s is not None
+    assert other.told().replicas == ()
 
 
 def test_a_full_disk_ends_no_fleet(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
