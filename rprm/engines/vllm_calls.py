@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
+import aiohttp
 import orjson
+from yarl import URL
 
 from rprm.engines.endpoint import ApiKey
 from rprm.engines.http_faults import Cause, Fault, fault_in_success, fault_of, shortened
-from rprm.engines.http_wire import BrokenAnswer, Connections, TornAnswer
 
 CONNECT_S = 10.0
 """A replica is near, and another one can do the work."""
@@ -28,16 +30,26 @@ class Calls:
 
     def __init__(self, key: ApiKey | None = None) -> None:
         self._key = key
-        headers = {} if key is None else {"Authorization": key.header()}
-        self._connections = Connections(
-            connect_s=CONNECT_S, keep_s=KEEP_ALIVE_S, headers={"Accept": "*/*", **headers}
-        )
+        self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
-        self._connections.open()
+        headers = {"Content-Type": "application/json"}
+        if self._key is not None:
+            headers["Authorization"] = self._key.header()
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
+            headers=headers,
+            # What a fleet's servers never use costs an eighth of a request's processor time.
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=("User-Agent", "Accept-Encoding"),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+        )
 
     async def close(self) -> None:
-        self._connections.close()
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
 
     async def get(self, url: str, *, deadline_s: float) -> Any | Fault:
         return await self._call("GET", url, None, deadline_s)
@@ -67,19 +79,37 @@ class Calls:
         self, method: str, url: str, data: bytes | None, deadline_s: float
     ) -> bytes | Fault:
         try:
-            async with asyncio.timeout(deadline_s):
-                answer = await self._connections.request(method, url, data)
+            return await self._send(method, url, data, deadline_s)
         except TimeoutError:
             return Fault(cause=Cause.TIMEOUT, detail=f"no answer within {deadline_s:g} s")
-        except TornAnswer as error:
-            return Fault(cause=Cause.TORN_BODY, detail=str(error))
-        except (BrokenAnswer, OSError) as error:
+        except aiohttp.ClientPayloadError:
+            return Fault(cause=Cause.TORN_BODY, detail="the answer ended before its end")
+        except (aiohttp.ClientError, OSError) as error:
             fault = Fault(cause=Cause.CONNECTION, detail=f"{type(error).__name__}: {error}")
             return self._redacted(fault)
-        if answer.status == 200:
-            return answer.body
-        return self._redacted(fault_of(answer.status, answer.body, answer.headers, time.time()))
+
+    async def _send(
+        self, method: str, url: str, data: bytes | None, deadline_s: float
+    ) -> bytes | Fault:
+        assert self._session is not None, "open it first"
+        async with (
+            asyncio.timeout(deadline_s),
+            # a redirect would take the key along
+            self._session.request(
+                method, _parsed(url), data=data, allow_redirects=False
+            ) as response,
+        ):
+            found = await response.read()
+            if response.status == 200:
+                return found
+            return self._redacted(fault_of(response.status, found, response.headers, time.time()))
 
     def _redacted(self, fault: Fault) -> Fault:
         detail = fault.detail if self._key is None else self._key.redact(fault.detail)
         return replace(fault, detail=shortened(detail))
+
+
+@lru_cache(maxsize=4096)
+def _parsed(url: str) -> URL:
+    """A few addresses for all requests."""
+    return URL(url, encoded=True)

@@ -14,7 +14,8 @@ steps were labelled right.  The two draw other random numbers, so the texts are 
 
 How to start a server: with the model's own tokenizer (`vllm_check` says so where it is another
 one), with --enable-prompt-tokens-details if cached tokens are to be counted, and on a CPU with
---no-enable-chunked-prefill: vLLM 0.32 dies there of a prompt with a seed that it reads in parts.
+--block-size 32 (`vllm_asking` says why) and --no-enable-chunked-prefill: vLLM 0.32 dies there of a
+prompt with a seed that it reads in parts.
 """
 
 from __future__ import annotations

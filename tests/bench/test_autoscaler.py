@@ -26,6 +26,7 @@ from tests.bench.fleet_policies import Fixed, Keda, Ours, Stepper
 from tests.bench.fleet_server import MAX_NUM_SEQS
 from tests.bench.fleet_simulation import Outcome, simulate
 from tests.bench.fleet_traces import TRACES, Trace, brief, narrow, small
+from tests.bench.rows import Row
 
 pytestmark = pytest.mark.bench
 
@@ -70,9 +71,17 @@ def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("make", TRACES, ids=lambda make: str(make.__name__))
-def test_close_to_the_oracle_and_cheaper_than_the_others(make: Make) -> None:
+def test_close_to_the_oracle_and_cheaper_than_the_others(make: Make, row: Row) -> None:
     found = outcomes(make)
     ours, best, keda = found["ours"], found["oracle"], found["keda"]
+    makespan, cost = ours.makespan_s / best.makespan_s, ours.replica_s / best.replica_s
+    row(
+        f"(f) makespan and replica-seconds, trace {make.__name__} (simulated)",
+        f"{makespan:.3f} x, {cost:.3f} x the oracle's",
+        f"<= {MAX_MAKESPAN} x, <= {MAX_REPLICA_S} x",
+        makespan <= MAX_MAKESPAN and cost <= MAX_REPLICA_S,
+        f"KEDA {keda.makespan_s / best.makespan_s:.3f} x, {keda.replica_s / best.replica_s:.3f} x",
+    )
     assert ours.makespan_s <= MAX_MAKESPAN * best.makespan_s
     assert ours.replica_s <= MAX_REPLICA_S * best.replica_s
     assert ours.replica_s == min(one.replica_s for name, one in found.items() if name != "oracle")

@@ -2,10 +2,17 @@
 
 Run with:  pytest tests/bench/test_client_cpu.py -m bench -s
 
-Prompts of about 6 kB and replies of about 2.5 kB, from a canned server in another process; what is
-counted is this process's time, of all its threads.  Ours checks the answer and decodes its tokens.
-The SDK sends and hands over text: it would walk through every token id of a prompt, at ten times
-the cost.  "Bare" is aiohttp and orjson without anything around them, the floor of ours.
+Prompts of 5.9 kB and replies of 2.3 kB, from a canned server in another process; what is counted is
+this process's time, of all its threads.  Ours is made as users get it, checks the answer and
+decodes its tokens.  The SDK sends and hands over text: it would walk through every token id of a
+prompt, at ten times the cost.  "Bare" is aiohttp and orjson on uvloop without anything around them.
+
+Whatever else the machine does makes every instruction slower, so ours and bare take turns, and the
+best round of each counts: it is their ratio that means something on a busy machine.
+
+Where 0.2 ms of ours go, each part alone: connection and HTTP 0.07 (aiohttp: 0.22), decoding 300
+tokens 0.04, two threads and the iterator between them 0.03, writing the prompt's numbers 0.013,
+reading the answer's JSON 0.006 and checking it 0.009; what is left is taking turns and routing.
 """
 
 from __future__ import annotations
@@ -20,12 +27,14 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
+import uvloop
 
 from rprm.engines.base import Completion, Request, SamplingParams
 from rprm.engines.concurrency import first_limit
-from rprm.engines.tokenizers import load_tokenizer
+from rprm.engines.factory import make_engine
 from rprm.engines.vllm_http import VllmEngine
 from tests.bench.canned_server import REPLY_TOKENS, canned_server
+from tests.bench.rows import Row
 from tests.contract.real_vllm import CHAIN_BASE
 
 BUDGET_MS = 0.3
@@ -33,6 +42,7 @@ IN_FLIGHT = (64, 512, 1024)
 ROUNDS = 2
 """Requests, as a multiple of those in flight; at least MIN_REQUESTS."""
 MIN_REQUESTS = 1500
+TURNS = 5
 PROMPT_TOKENS = 2000
 
 
@@ -51,11 +61,8 @@ def endpoints(folder: Path, url: str, in_flight: int) -> str:
 
 
 def ours_ms(url: str, in_flight: int, folder: Path) -> float:
-    engine = VllmEngine(
-        endpoints(folder, url, in_flight),
-        tokenizer=load_tokenizer(CHAIN_BASE),
-        folder=str(CHAIN_BASE),
-    )
+    engine = make_engine(endpoints(folder, url, in_flight), threads=1, tokenizer=CHAIN_BASE)
+    assert isinstance(engine, VllmEngine)
     params = SamplingParams(max_tokens=REPLY_TOKENS)
     made = prompts(max(MIN_REQUESTS, ROUNDS * in_flight))
     requests = [
@@ -94,7 +101,8 @@ def bare_ms(url: str, in_flight: int) -> float:
             await asyncio.gather(*map(ask, made))
             return time.process_time() - began_s
 
-    return 1000 * asyncio.run(run()) / len(made)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return 1000 * runner.run(run()) / len(made)
 
 
 def sdk_ms(url: str, in_flight: int) -> float | None:
@@ -128,12 +136,22 @@ def sdk_ms(url: str, in_flight: int) -> float | None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("in_flight", IN_FLIGHT)
-def test_a_request_costs_little_however_many_are_in_flight(in_flight: int, tmp_path: Path) -> None:
+def test_a_request_costs_little_however_many_are_in_flight(
+    in_flight: int, tmp_path: Path, row: Row
+) -> None:
     with canned_server() as url:
-        ours = min(ours_ms(url, in_flight, tmp_path) for _ in range(2))
-        bare = min(bare_ms(url, in_flight) for _ in range(2))
+        rounds = [
+            (ours_ms(url, in_flight, tmp_path), bare_ms(url, in_flight)) for _ in range(TURNS)
+        ]
         sdk = sdk_ms(url, in_flight)
+    ours, bare = (min(found) for found in zip(*rounds, strict=True))
     beside = "OpenAI SDK not installed" if sdk is None else f"OpenAI SDK {sdk:.2f} ms"
-    print(f"\n{in_flight:5} in flight: ours {ours:.3f} ms, bare {bare:.3f} ms, {beside}")
+    row(
+        f"(b) client's processor time per request, {in_flight} in flight",
+        f"{ours:.3f} ms",
+        f"<= {BUDGET_MS} ms",
+        ours <= BUDGET_MS,
+        f"bare aiohttp {bare:.3f} ms, {beside}",
+    )
     assert ours <= BUDGET_MS
     assert sdk is None or ours < sdk
