@@ -8,9 +8,9 @@ what a trained one of its size would.  Its texts have a fixed length, and prompt
 proportions of the method's (900 and 400 tokens), at two fifths of their length.
 
 Early stopping needs a judge that believes something: here each step is given as many critiques as
-steps of the small world's judge need (a mean of 6.4 of ten), in two waves.  The second pass reads
-each critique to its end, where a verdict stands; ours asks for the belief after a word that every
-text has.
+would save what the small world's trained judge saves (a mean of 6.4 of ten), in two waves.  The
+second pass reads each critique to its end, where a verdict stands; ours asks for the belief after a
+word that every text has.
 `gpu_two_pass.py` does the same with a model of 7B parameters on a GPU, without vLLM.
 """
 
