@@ -85,7 +85,7 @@ def _counted(rates: Rates, ready: Sequence[Replica], spec: Spec) -> tuple[Rates,
         grown, lasted_s = load.tokens - before.tokens, load.at - before.at
         tokens, longest_s = tokens + grown, max(longest_s, lasted_s)
         measured, was_full = grown / lasted_s, full and before.was_full
-        if was_full and grown > 0:
+        if was_full and measured > 0:
             weight = -math.expm1(-lasted_s / SPEED_WINDOW_S)
             speed = measured if speed is None else _mixed(speed, measured, weight)
         # Full and slow is busy all the same: with long prompts, or about to be found hanging.
@@ -118,4 +118,4 @@ def _per_row(rates: Rates, demands: Sequence[Demand], tokens: float, lasted_s: f
 
 
 def _mixed(old: float, new: float, weight: float) -> float:
-    return old + (new - old) * weight
+    return old * (1 - weight) + new * weight  # of positive numbers always a positive one

@@ -193,15 +193,32 @@ def test_a_judged_step_costs_a_fraction_of_the_two_pass_way(
     assert peer_s >= TIMES_FASTER * took_s["one pass, early stop"]
 
 
-def judged_by(engine: VllmEngine, *, early_stop: bool) -> list[Judgement]:
-    sampling = replace(PARAMS.sampling, max_tokens=MAX_TOKENS)
-    params: JudgeParams = replace(PARAMS, sampling=sampling, early_stop=early_stop)
+def judged_by(
+    engine: VllmEngine, *, early_stop: bool, stop_at_first_error: bool = False
+) -> list[Judgement]:
+    params: JudgeParams = replace(
+        PARAMS,
+        sampling=replace(PARAMS.sampling, max_tokens=MAX_TOKENS),
+        early_stop=early_stop,
+        stop_at_first_error=stop_at_first_error,
+    )
     renderer = Renderer(TEMPLATE, chain_tokenizer())
     judged = cases(SOLUTIONS)
     found = judge(judged, engine=engine, renderer=renderer, params=params)
     answers = [one for one in found if isinstance(one, Judgement)]
-    assert len(answers) == len(judged)
+    assert stop_at_first_error or len(answers) == len(judged)
     return answers
+
+
+def first_errors(judgements: list[Judgement]) -> dict[str, int]:
+    """By solution, what ProcessBench asks for; solutions that are right are not in it."""
+    step_of = {case.id: (case.solution_id, case.step) for case in cases(SOLUTIONS)}
+    found: dict[str, int] = {}
+    for one in judgements:
+        solution, step = step_of[one.case_id]
+        if one.score is not None and is_error(one.score):
+            found[solution] = min(step, found.get(solution, step))
+    return found
 
 
 def labels_of(judgements: list[Judgement]) -> list[bool | None]:
@@ -219,8 +236,13 @@ def test_early_stopping_saves_tokens_and_changes_no_label(engine: VllmEngine, ro
     labels = [labels_of(one) for one in found]
     changed = sum(one != other for one, other in zip(*labels, strict=True))
     votes = replay((one.critiques_K for one in found[0]), aggregate=Aggregate.HARD)
+    before = engine.counts.completion_tokens
+    searched = judged_by(engine, early_stop=True, stop_at_first_error=True)
+    searching = 1 - (engine.counts.completion_tokens - before) / tokens[0]
+    moved = first_errors(searched) != first_errors(found[0])
     told = {
-        "mean of P(Yes), by the replica": (saved, changed),
+        "mean of P(Yes), every step, by the replica": (saved, changed),
+        "mean of P(Yes), up to the first error found, by the replica": (searching, int(moved)),
         "hard votes, counted from all ten": (votes.saved, votes.labels_changed),
     }
     for how, (share, others) in told.items():
@@ -232,4 +254,5 @@ def test_early_stopping_saves_tokens_and_changes_no_label(engine: VllmEngine, ro
             f"all {CRITIQUES} critiques, {tokens[0]} tokens",
         )
     assert changed == 0
-    assert saved >= SAVED
+    assert not moved
+    assert searching >= SAVED

@@ -159,8 +159,9 @@ def test_a_finished_training_is_not_repeated(
 def test_a_best_checkpoint_older_than_the_resumable_ones_survives_a_kill(
     attempt: Attempt, init: Path, new_attempt: NewAttempt
 ) -> None:
-    """At this learning rate the model gets worse, so the first checkpoint stays the best."""
-    params = {"learning_rate": 2.0, "save_every": 2, "scheduler": "constant", "warmup": 0}
+    """At this learning rate weights only grow, so the first checkpoint stays the best by far.  What
+    a smaller one does to them depends on the machine's rounding."""
+    params = {"learning_rate": 8.0, "save_every": 2, "scheduler": "constant", "warmup": 0}
     with pytest.raises(KilledError):
         attempt(init, new_attempt(kill_after=11), **params)
     io = new_attempt()

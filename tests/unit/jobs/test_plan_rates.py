@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jobs.plan.fleet import Demand, Load, Memory, Observed, Phase, Rates, Replica, Spec
@@ -105,6 +105,7 @@ def test_nothing_measured_is_what_the_spec_says() -> None:
 numbers = st.floats(0, 1e9)
 
 
+@example([(0.0, 0.0, 90, 0), (2e-224, 1.0, 90, 0), (4492.0, 2.0, 90, 0)])  # speeds far apart
 @given(st.lists(st.tuples(numbers, numbers, st.integers(0, 200), st.integers(0, 10**6))))
 def test_whatever_counters_say_rates_are_positive_or_unknown(
     seen: list[tuple[float, float, int, int]],
