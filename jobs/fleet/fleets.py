@@ -38,8 +38,7 @@ class Fleets:
         self.told = Told(
             at=now, pid=os.getpid(), fleets=tuple(one.told() for one in self._keepers.values())
         )
-        with contextlib.suppress(OSError):  # a picture for people; a full disk ends no fleet
-            write_told(self._path, self.told)
+        write_told(self._path, self.told)
         return {
             name: FleetWord(ready=one.num_ready, state=one.state, problem=one.problem)
             for name, one in self._keepers.items()

@@ -8,7 +8,6 @@ as a whole whenever one is ready, drains or is gone.
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from typing import Any
 
 from jobs.backends.replicas import ReplicaHost, ReplicaStatus, ReplicaWork
 from jobs.fleet.probing import Seen
-from jobs.fleet.told import ToldFleet
+from jobs.fleet.told import ToldFleet, replaced
 from jobs.fleet.tracked import Tracked
 from jobs.fleet.vllm_command import Serving, command, environment
 from jobs.plan import draining
@@ -194,9 +193,8 @@ class Keeper:
             memory=self._memory,
         )
         spec = self.kept.spec
-        if (
-            need.demands == () and need.due_in_s is None
-        ):  # over: even the least of it would wait in vain
+        is_over = need.demands == () and need.due_in_s is None
+        if is_over:  # even the least of it would wait in vain
             spec = replace(spec, min_replicas=0)
         found = scale(observed, spec, now)
         if found.replicas != self._wanted:
@@ -265,7 +263,7 @@ class Keeper:
             if one.pulse.ready_at is not None
         ]
         body = json.dumps({"model": self.kept.serving.name, "replicas": rows}).encode()
-        if body != self._published and _replaced(self.kept.endpoints, body):
+        if body != self._published and replaced(self.kept.endpoints, body):
             self._published = body
 
     def _remember(self, memory: Memory) -> None:
@@ -273,7 +271,7 @@ class Keeper:
         before, self._memory = self._memory, memory
         told = (before.rates.cold_start_s, before.rates.tokens_per_row)
         if told != (memory.rates.cold_start_s, memory.rates.tokens_per_row):
-            _replaced(self.kept.memory, dump_memory(memory))
+            replaced(self.kept.memory, dump_memory(memory))
 
     def _say(self, event: str, **fields: Any) -> None:
         self._tell(event, fleet=self.kept.name, **fields)
@@ -292,15 +290,3 @@ def _measured(memory: Memory) -> Memory:
     return Memory(
         rates=replace(memory.rates, counted={}, committed={}, timed=(), tokens=0.0, rows=0.0)
     )
-
-
-def _replaced(path: Path, body: bytes) -> bool:
-    """Whole or not at all.  A full disk ends no fleet: the next look tries again."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(body)
-        aside.replace(path)
-    except OSError:
-        return False
-    return True

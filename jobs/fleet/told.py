@@ -75,12 +75,9 @@ class Told:
 _TOLD = TypeAdapter(Told)
 
 
-def write_told(path: Path, told: Told) -> None:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_bytes(_TOLD.dump_json(told))
-    aside.replace(path)
+def write_told(path: Path, told: Told) -> bool:
+    """False where it could not be written: it is only a picture, and the next look tries again."""
+    return replaced(path, _TOLD.dump_json(told))
 
 
 def read_told(path: Path) -> Told | None:
@@ -89,3 +86,15 @@ def read_told(path: Path) -> Told | None:
         return _TOLD.validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
+
+
+def replaced(path: Path, body: bytes) -> bool:
+    """Whole or not at all.  A full disk must end no fleet, so nothing is raised."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_bytes(body)
+        aside.replace(path)
+    except OSError:
+        return False
+    return True
