@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 class ToldReplica:
     name: str
     state: str
-    """starting, ready, draining, hung or ended."""
+    """starting, ready or draining; one that hangs or ended is replaced at once, and is lost."""
     since: float
     """When that state began, in seconds since the epoch."""
     url: str = ""

@@ -18,10 +18,8 @@ STYLES = {
     "starting": "yellow",
     "ready": "green",
     "draining": "cyan",
-    "hung": "bold red",
-    "ended": "dim",
 }
-ORDER = {"hung": 0, "starting": 1, "draining": 2, "ready": 3, "ended": 4}
+ORDER = {"starting": 1, "draining": 2, "ready": 3}
 """Which replicas are worth a line where there is no room for all."""
 
 HEADINGS = ("state", "for", "in flight", "tokens/s", "KV", "hits")
@@ -39,7 +37,7 @@ class TextLine:
 
 def sentence(fleet: ToldFleet) -> str:
     """Such as "fleet judge: 2 ready, 1 starting, 143 in flight, 4,812 tokens/s"."""
-    found = Counter(one.state for one in fleet.replicas if one.state != "ended")
+    found = Counter(one.state for one in fleet.replicas)
     known = sorted(found, key=lambda state: (-ORDER.get(state, 9), state))
     parts = [f"{found[state]} {state}" for state in known] or ["no replica"]
     in_flight = sum((one.running or 0) + (one.waiting or 0) for one in fleet.replicas)

@@ -16,12 +16,13 @@ from prometheus_client.registry import Collector
 
 from jobs.fleet.told import Told, ToldFleet, ToldReplica
 from jobs.plan.decide import StageState
+from jobs.plan.fleet import Phase
 from jobs.runtime.controller import Snapshot
 from jobs.runtime.lines import FINISHED
 
 T = TypeVar("T")
 
-REPLICA_STATES = ("starting", "ready", "draining", "hung", "ended")
+REPLICA_STATES = tuple(phase.value for phase in Phase)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -72,5 +73,7 @@ def test_who_is_not_watched_any_more_is_forgotten(prober: Prober) -> None:
         until(lambda: prober.seen("a") is None)
 
 
-def test_closing_twice_is_fine(prober: Prober) -> None:
+def test_closing_ends_its_thread_and_twice_is_fine(prober: Prober) -> None:
     prober.close()
+    prober.close()
+    assert "prober" not in {thread.name for thread in threading.enumerate()}

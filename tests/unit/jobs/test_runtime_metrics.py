@@ -50,7 +50,7 @@ SNAPSHOT = Snapshot(
     ("name", "labels", "value"),
     [
         ("rprm_fleet_replicas", ("judge", "ready"), 2),
-        ("rprm_fleet_replicas", ("judge", "hung"), 0),  # series do not come and go
+        ("rprm_fleet_replicas", ("judge", "draining"), 0),  # series do not come and go
         ("rprm_fleet_replicas", ("policy[rows=500]", "ready"), 0),
         ("rprm_fleet_wanted_replicas", ("judge",), 3),
         ("rprm_fleet_rows_left", ("judge",), 4120),

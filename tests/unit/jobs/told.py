@@ -61,7 +61,7 @@ shares = st.floats(0, 1)
 replicas = st.builds(
     ToldReplica,
     name=names,
-    state=st.sampled_from(["starting", "ready", "draining", "hung", "ended"]) | names,
+    state=st.sampled_from(["starting", "ready", "draining"]) | names,
     since=st.floats(-1e12, 1e12),
     running=st.none() | counts,
     waiting=st.none() | counts,
